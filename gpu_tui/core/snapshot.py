@@ -1,0 +1,133 @@
+"""What was seen of the machine at one instant: GPUs, the processes on them, and who those processes are.
+
+Unknown is None everywhere in this module; 0 means that zero was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class FaultKind(StrEnum):
+    """Why something about the machine could not be read."""
+
+    DRIVER_MISSING = "driver_missing"
+    """libnvidia-ml.so.1 is not there: no NVIDIA driver is installed, or not passed into this container."""
+    DRIVER_NOT_LOADED = "driver_not_loaded"
+    """The library is there, the kernel module is not, or the two differ in version."""
+    NO_GPU = "no_gpu"
+    """The driver answers and lists no device."""
+    GPU_LOST = "gpu_lost"
+    """The GPU fell off the bus, or was reset."""
+    TIMEOUT = "timeout"
+    """A driver call has not come back."""
+    PERMISSION = "permission"
+    """The driver or the kernel refuses this user."""
+    NO_PER_PROCESS_MEMORY = "no_per_process_memory"
+    """The GPU's memory is known, each process's share is not (WSL, some containers, MIG)."""
+    FOREIGN_PIDS = "foreign_pids"
+    """The driver names pids that do not exist in this pid namespace."""
+    MIG = "mig"
+    """The GPU is partitioned; a partition is not judged yet."""
+    OTHER = "other"
+    """Anything else, told in the driver's own words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong, for people: what happened, and what to do about it."""
+
+    kind: FaultKind
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuProcess:
+    """One pid's share of one GPU, as the driver reports it. A pid appears once per GPU."""
+
+    pid: int
+    used_bytes: int | None
+    """NVML's `usedGpuMemory`: device memory this pid holds, its CUDA context included. None: not reported."""
+    compute: bool = True
+    graphics: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessInfo:
+    """Who a pid is. Every field that could not be read is None; `problem` says why."""
+
+    pid: int
+    name: str | None
+    """Kernel name (at most 15 characters), or the longer one where the command line bears it out."""
+    cmdline: tuple[str, ...] | None
+    """argv as it stands now; () when the process has overwritten or emptied it."""
+    user: str | None = None
+    ppid: int | None = None
+    started_at: float | None = None
+    """Seconds since the epoch."""
+    problem: str | None = None
+    """None when all was read, else a few words such as ``gone``, ``permission denied``, ``not in this pid namespace``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One device at one instant.
+
+    ``used + free + reserved = total`` whenever the three are known; with NVML's v1 memory call `reserved_bytes` is
+    None and its share sits inside `used_bytes`, so that ``used + free = total``.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    total_bytes: int | None
+    """NVML's total, the figure nvidia-smi shows."""
+    used_bytes: int | None
+    free_bytes: int | None
+    reserved_bytes: int | None
+    utilization_pct: int | None = None
+    """Share of the last sample period in which a kernel ran, 0..100."""
+    temperature_c: int | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    mig_enabled: bool | None = None
+    processes: tuple[GpuProcess, ...] | None = ()
+    """Who holds its memory, ordered by pid. None: the driver does not tell."""
+    faults: tuple[Fault, ...] = ()
+    """What could not be read of this device, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The machine at one instant. Immutable: safe to hand between threads."""
+
+    taken_at: float
+    """Wall clock, seconds since the epoch."""
+    taken_monotonic: float
+    """The same instant on the monotonic clock of the source; for ages."""
+    source: str
+    """``nvml``, ``demo``, ``scenario`` or ``replay``."""
+    source_detail: str = ""
+    """What the source read: ``NVML 13.580.65``, ``kloros``, a file's name."""
+    simulated: bool
+    gpus: tuple[Gpu, ...]
+    processes: Mapping[int, ProcessInfo] = field(default_factory=dict)
+    """Every pid named by a GPU, and the ancestors of each."""
+    driver_version: str | None = None
+    caption: str = ""
+    """A line told by a scenario's story; empty for a real machine."""
+    model_mib: float | None = None
+    """A scenario's own figure for the model; None leaves it to the configuration."""
+    min_kv_cache_mib: float | None = None
+    gpu_memory_utilization: float | None = None
+    """A scenario's own planned utilization."""
+
+    def gpu(self, key: int | str) -> Gpu | None:
+        """The device of this NVML index or UUID."""
+        for gpu in self.gpus:
+            if key in (gpu.index, gpu.uuid):
+                return gpu
+        return None

@@ -1,0 +1,1 @@
+"""What reads the machine: NVML, /proc, scenarios -> one `Snapshot` per tick."""

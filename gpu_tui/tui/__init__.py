@@ -1,0 +1,1 @@
+"""The terminal UI. Shows values; computes nothing and touches no source."""
