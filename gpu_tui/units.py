@@ -18,15 +18,14 @@ def bytes_to_mib(size: int) -> float:
 
 
 def format_mib(size: int, decimals: int = 0) -> str:
-    """A size in bytes as MiB digits, rounded half away from zero (what people call *halves up*).
+    """A size in bytes as MiB digits, to the nearest, halves up.
 
     Integer arithmetic, so that 0.5 MiB never falls to a float's mercy. No unit is added; ``-0`` never appears.
     """
     scale = 10**decimals
-    numerator = abs(size) * scale * 2 + MIB
-    units = numerator // (2 * MIB)
-    sign = "-" if size < 0 and units else ""
-    whole, fraction = divmod(units, scale)
+    units = (size * scale * 2 + MIB) // (2 * MIB)
+    whole, fraction = divmod(abs(units), scale)
+    sign = "-" if units < 0 else ""
     return f"{sign}{whole}.{fraction:0{decimals}d}" if decimals else f"{sign}{whole}"
 
 

@@ -69,7 +69,7 @@ class ProcessInfo:
     started_at: float | None = None
     """Seconds since the epoch."""
     problem: str | None = None
-    """None when all was read, else a few words such as ``gone``, ``permission denied``, ``not in this pid namespace``."""
+    """None when all was read, else a few words: ``gone``, ``permission denied``, ``not in this pid namespace``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
