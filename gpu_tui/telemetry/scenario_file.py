@@ -5,7 +5,6 @@ A mistake becomes a `ConfigError` that names the file, the key, what was found a
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from pathlib import Path
@@ -210,13 +209,9 @@ def parse(data: bytes, label: str) -> ScenarioFile:
 def convert(raw: object, label: str) -> ScenarioFile:
     """Check a decoded file; see `parse`."""
     try:
-        file = msgspec.convert(raw, ScenarioFile)
+        return msgspec.convert(raw, ScenarioFile)
     except msgspec.ValidationError as error:
         raise _explained(str(error), raw, label) from error
-    where = _not_a_number(raw, "")
-    if where:
-        raise ConfigError(f"{label}: {where}: not a number (nan).", "Give a number, or leave the key out.")
-    return file
 
 
 def _explained(error: str, raw: object, label: str) -> ConfigError:
@@ -262,16 +257,3 @@ _TABLES: dict[str, type[Table]] = {
 def _keys(steps: list[tuple[str, str]]) -> tuple[str, ...]:
     names = [name for name, _ in steps if name]
     return (_TABLES[names[-1]] if names else ScenarioFile).__struct_fields__
-
-
-def _not_a_number(value: object, key: str) -> str:
-    """The key of the first nan, which no bound keeps out."""
-    if isinstance(value, float) and math.isnan(value):
-        return key
-    if isinstance(value, dict):
-        pairs = [(f"{key}.{name}".lstrip("."), item) for name, item in value.items()]
-    elif isinstance(value, list):
-        pairs = [(f"{key}[{i}]", item) for i, item in enumerate(value)]
-    else:
-        return ""
-    return next((where for name, item in pairs if (where := _not_a_number(item, name))), "")
