@@ -31,7 +31,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     errors: int = 0
     elapsed_s: float = 0.0
     left_s: float | None = None
-    """Estimate from the pace so far; null until one request of the current kind has ended."""
+    """Until the current kind's load has ended, from its pace so far; null until one request of it has ended."""
     message: str = ""
     """One sentence for people, such as which endpoint was found."""
 
@@ -42,11 +42,11 @@ class RequestDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     kind: Kind
     index: int
     """0-based, by start, within its kind."""
-    started_s: float
-    """Since the run began."""
+    started_s: float | None = None
+    """Since the run began; null for a failed one, whose times mean nothing."""
     ttft_ms: float | None = None
     itl_ms: float | None = None
-    """Median gap between this answer's chunks; the summary's percentiles are over all single gaps."""
+    """Median over this answer alone; the summary's percentiles are over all samples of the run."""
     e2e_ms: float | None = None
     output_tokens: int | None = None
     latency_ms: float | None = None

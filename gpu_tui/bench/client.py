@@ -1,0 +1,142 @@
+"""The HTTP client as the probes use it: bounded, without redirects, and every failure with a name.
+
+Loaded in the measuring process alone. Answers are untrusted: their sizes are bounded here, their text is made safe
+before it is shown.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+
+import aiohttp
+import msgspec
+
+from gpu_tui.bench.untrusted import shown, shown_url
+from gpu_tui.errors import EndpointError
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+CLIENT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
+"""What may come out of aiohttp when a server or the network misbehaves; all of it goes through `failure_of`."""
+
+_OOM = re.compile(
+    r"(?i)(torch(\.cuda)?\.)?OutOfMemoryError|(CUDA|HIP)( error:| failed with error)? out of memory|"
+    r"cudaMalloc failed: out of memory|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED"
+)
+"""How torch, CTranslate2 and ggml say that device memory ran out. Looked for in error answers only, never in text a
+model has written."""
+
+
+class ProbeFailure(EndpointError):
+    """One request brought no figure.
+
+    Args:
+        kind: a stable word by which failures are counted: ``connect_refused``, ``connect_failed``, ``timeout``,
+            ``http_NNN``, ``bad_http``, ``bad_json``, ``bad_answer``, ``bad_encoding``, ``line_too_long``,
+            ``too_large``, ``empty_answer``, ``closed_early``, ``server_error``, ``oom``.
+    """
+
+    def __init__(self, kind: str, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.kind = kind
+
+    @property
+    def answered(self) -> bool:
+        """Whether a server said anything at all."""
+        return not self.kind.startswith("connect_") and self.kind != "timeout"
+
+
+def open_session(concurrency: int) -> aiohttp.ClientSession:
+    """A session that keeps its connections between requests, as a client in production does.
+
+    It reads no proxy from the environment and keeps no cookies: what is measured is the server named.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=concurrency + 2),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": "gpu-tui", "Accept-Encoding": "identity"},
+        trust_env=False,
+    )
+
+
+def authorization(key: str | None) -> dict[str, str]:
+    """The header that carries the API key; empty without one."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+async def read_bounded(response: aiohttp.ClientResponse, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The whole body.
+
+    Raises:
+        ProbeFailure: it is larger than `limit` bytes.
+    """
+    body = bytearray()
+    async for data in response.content.iter_any():
+        body += data
+        if len(body) > limit:
+            raise ProbeFailure("too_large", f"The answer is larger than {limit} bytes.")
+    return bytes(body)
+
+
+async def refused(response: aiohttp.ClientResponse, key: str | None) -> ProbeFailure:
+    """The failure that an answer with another status than 200 stands for, in the server's own words."""
+    body = bytearray()
+    async for data in response.content.iter_any():
+        body += data
+        if len(body) > MAX_ERROR_BYTES:
+            break
+    return told(bytes(body[:MAX_ERROR_BYTES]), f"http_{response.status}", key)
+
+
+def told(body: bytes, kind: str, key: str | None) -> ProbeFailure:
+    """The failure that an error body tells of: `oom` where it says so, else `kind`."""
+    text = body.decode("utf-8", "replace")
+    if _OOM.search(text):
+        kind = "oom"
+    said = shown(_error_text(body) or text, secrets=(key,) if key else ())
+    message = f"The server answered {kind.replace('_', ' ')}" + (f": {said}" if said else ".")
+    return ProbeFailure(kind, message, _REMEDIES.get(kind, ""))
+
+
+def failure_of(error: BaseException, url: str) -> ProbeFailure:
+    """The failure that an exception of `CLIENT_ERRORS` stands for."""
+    where = shown_url(url)
+    if isinstance(error, TimeoutError):
+        return ProbeFailure("timeout", f"{where} did not answer in time.", _REMEDIES["timeout"])
+    if isinstance(error, aiohttp.ClientConnectorError):
+        if error.errno == errno.ECONNREFUSED:
+            return ProbeFailure("connect_refused", f"Nothing listens at {where}.", _REMEDIES["connect_refused"])
+        text = shown(str(error.os_error))
+        return ProbeFailure("connect_failed", f"{where} cannot be reached: {text}.", _REMEDIES["connect_failed"])
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ProbeFailure("bad_http", f"{where} does not speak HTTP: {shown(error.message)}.", _NOT_IT)
+    if isinstance(error, aiohttp.InvalidURL):
+        return ProbeFailure("connect_failed", f"{where} is not an address.", _REMEDIES["connect_failed"])
+    return ProbeFailure("closed_early", f"{where} closed the connection before the end of its answer.", _LOG)
+
+
+def _error_text(body: bytes) -> str | None:
+    """The sentence in an error body of OpenAI's, FastAPI's or ollama's shape; None when it has another."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    for name in ("error", "message", "detail"):
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+    return value if isinstance(value, str) else None
+
+
+_LOG = "Look into the server's log."
+_NOT_IT = "Check that the port is the service's."
+_REMEDIES = {
+    "timeout": "Raise --timeout, or lower --concurrency.",
+    "connect_refused": "Start the service, or correct its address.",
+    "connect_failed": "Correct the address with --llm or --stt.",
+    "http_401": "Name the endpoint in [endpoints] and the key's variable in api_key_env.",
+    "http_403": "Name the endpoint in [endpoints] and the key's variable in api_key_env.",
+    "http_404": "Check the address and the model's name.",
+    "http_429": "Lower --concurrency.",
+    "oom": "Lower vLLM's --gpu-memory-utilization, or the load.",
+}

@@ -1,0 +1,217 @@
+"""Which of the candidate addresses is a server that can be measured, and what it serves: a few GETs, no load.
+
+A candidate named by the user is taken at its word where it describes itself badly. One found among listening ports
+must prove what it is, is asked nothing but its description, and never sees the API key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from gpu_tui.bench.client import CLIENT_ERRORS, ProbeFailure, authorization, failure_of, read_bounded, refused
+from gpu_tui.bench.events import Kind
+from gpu_tui.bench.plan import Candidate, MeasurePlan
+from gpu_tui.bench.untrusted import shown, shown_url
+
+TIMEOUT_S = 5.0
+"""For one description; a server that needs longer for this is not up."""
+MAX_MODEL_NAME = 512
+NO_ENDPOINT = "unmeasured: no endpoint"
+DEFAULT_STT_MODEL = "whisper-1"
+"""What OpenAI calls its model; servers of a single model take any name, and some insist on one."""
+_CHAT = "/v1/chat/completions"
+_TRANSCRIBE = "/v1/audio/transcriptions"
+_SPEECH = re.compile(r"(?i)whisper|voxtral|parakeet|canary|moonshine|speech|\bstt\b|\basr\b")
+_UTILIZATION = re.compile(
+    rb'^vllm:cache_config_info\{(?:[^\n]*,)?gpu_memory_utilization="([0-9.eE+-]{1,32})"', re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A server that answered, and what it was found to be."""
+
+    url: str
+    origin: str
+    """Where the address was found, in words."""
+    model: str | None
+    """To be sent as it stands: as the server wrote it."""
+    model_origin: str
+    """Where the model's name was found, in words."""
+    utilization: float | None = None
+    """gpu_memory_utilization as its ``/metrics`` says; None when it does not say."""
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The outcome for one kind: an endpoint, or why there is none."""
+
+    endpoint: Endpoint | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Discovery:
+    """Looks at the candidates of a plan.
+
+    Args:
+        key: the API key for endpoints named by the user; None without one.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, plan: MeasurePlan, key: str | None) -> None:
+        self._session = session
+        self._plan = plan
+        self._key = key
+        self._timeout = aiohttp.ClientTimeout(total=min(TIMEOUT_S, plan.timeout_s))
+
+    async def llm(self) -> Found:
+        """The first candidate that serves chat completions."""
+        plan = self._plan
+        return await self._first("llm", plan.llm_urls, plan.llm_model, None)
+
+    async def stt(self) -> Found:
+        """The first candidate that transcribes."""
+        plan = self._plan
+        return await self._first("stt", plan.stt_urls, plan.stt_model, DEFAULT_STT_MODEL)
+
+    async def _first(self, kind: Kind, tried: tuple[Candidate, ...], model: str | None, default: str | None) -> Found:
+        failures: list[str] = []
+        for candidate in tried:
+            key = self._key if candidate.chosen else None
+            try:
+                served = await self._served(kind, candidate, key)
+            except ProbeFailure as failure:
+                # A port that turns out to be something else is no failure of what was asked for.
+                if candidate.chosen or failure.kind in ("http_401", "http_403"):
+                    failures.append(str(failure))
+                continue
+            if served is None:
+                continue
+            name, origin, notes = self._model(model, served, default, candidate)
+            utilization = await self._utilization(candidate.url, key) if kind == "llm" else None
+            endpoint = Endpoint(
+                url=candidate.url,
+                origin=candidate.origin,
+                model=name,
+                model_origin=origin,
+                utilization=utilization,
+                key=key,
+            )
+            return Found(endpoint=endpoint, notes=notes)
+        return Found(reason=f"unmeasured: {failures[0]}" if failures else NO_ENDPOINT)
+
+    async def _served(self, kind: Kind, candidate: Candidate, key: str | None) -> tuple[str, ...] | None:
+        """The models of a candidate, () when it does not list them; None when it is no server of this kind.
+
+        Raises:
+            ProbeFailure: it cannot be reached, or refuses.
+        """
+        paths, models = await asyncio.gather(
+            self._paths(candidate.url, key), self._models(candidate.url, key), return_exceptions=True
+        )
+        for outcome in (paths, models):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, ProbeFailure):
+                raise outcome
+        if isinstance(models, ProbeFailure) and not models.answered:
+            raise models
+        names = () if isinstance(models, BaseException) else models
+        if candidate.chosen:
+            return names
+        if isinstance(models, ProbeFailure) and models.kind in ("http_401", "http_403"):
+            raise models
+        known = None if isinstance(paths, BaseException) else paths
+        fits = _is_llm(known, names) if kind == "llm" else _is_stt(known, names)
+        return names if fits else None
+
+    def _model(
+        self, asked: str | None, served: tuple[str, ...], default: str | None, candidate: Candidate
+    ) -> tuple[str | None, str, tuple[str, ...]]:
+        where = shown_url(candidate.url)
+        if asked is not None and (self._plan.strict_models or not served or asked in served):
+            missing = bool(served) and asked not in served
+            notes = (f"{where} does not list the model {shown(asked)}.",) if missing else ()
+            return asked, "named", notes
+        if not served:
+            return default, "default", ()
+        name = _preferred(served, speech=default is not None)
+        if asked is None:
+            return name, f"{where}/v1/models", ()
+        note = f"{where} serves {shown(name)}, not the configured {shown(asked)}: measured what it serves."
+        return name, f"{where}/v1/models", (note,)
+
+    async def _models(self, url: str, key: str | None) -> tuple[str, ...]:
+        answer = await self._get_json(f"{url}/v1/models", key)
+        rows = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(rows, list):
+            raise ProbeFailure("bad_answer", f"{shown_url(url)}/v1/models is not a list of models.")
+        names = (row.get("id") for row in rows if isinstance(row, dict))
+        return tuple(name for name in names if isinstance(name, str) and 0 < len(name) <= MAX_MODEL_NAME)
+
+    async def _paths(self, url: str, key: str | None) -> frozenset[str]:
+        answer = await self._get_json(f"{url}/openapi.json", key)
+        paths = answer.get("paths") if isinstance(answer, dict) else None
+        if not isinstance(paths, dict):
+            raise ProbeFailure("bad_answer", f"{shown_url(url)}/openapi.json describes no paths.")
+        return frozenset(paths)
+
+    async def _utilization(self, url: str, key: str | None) -> float | None:
+        """What the server says it runs at; several engines that differ, or none that says it, give None."""
+        try:
+            body = await self._get(f"{url}/metrics", key)
+        except ProbeFailure:
+            return None  # other servers have no such page: unknown, not wrong
+        said = {_share(text) for text in _UTILIZATION.findall(body)}
+        return said.pop() if len(said) == 1 else None
+
+    async def _get_json(self, url: str, key: str | None) -> Any:
+        body = await self._get(url, key)
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ProbeFailure("bad_json", f"{shown_url(url)} is not JSON.") from None
+
+    async def _get(self, url: str, key: str | None) -> bytes:
+        try:
+            async with self._session.get(
+                url, headers=authorization(key), timeout=self._timeout, allow_redirects=False
+            ) as response:
+                if response.status != 200:
+                    raise await refused(response, key)
+                return await read_bounded(response)
+        except CLIENT_ERRORS as error:
+            raise failure_of(error, url) from None
+
+
+def _is_llm(paths: frozenset[str] | None, models: tuple[str, ...]) -> bool:
+    if not models or (paths is not None and _CHAT not in paths):
+        return False
+    return not all(_SPEECH.search(name) for name in models)
+
+
+def _is_stt(paths: frozenset[str] | None, models: tuple[str, ...]) -> bool:
+    """vLLM describes every path it knows, whatever it serves: where chat is offered too, the model must bear it out."""
+    if paths is not None and _TRANSCRIBE not in paths:
+        return False
+    if paths is not None and _CHAT not in paths:
+        return True
+    return any(_SPEECH.search(name) for name in models)
+
+
+def _preferred(served: tuple[str, ...], *, speech: bool) -> str:
+    fitting = [name for name in served if bool(_SPEECH.search(name)) is speech]
+    return (fitting or served)[0]
+
+
+def _share(text: bytes) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value <= 1 else None

@@ -1,0 +1,84 @@
+"""One transcription of a clip, stamped at the socket. A failure is raised with its name, never timed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from gpu_tui.bench.client import CLIENT_ERRORS, ProbeFailure, authorization, failure_of, read_bounded, refused, told
+from gpu_tui.bench.workload import Clip
+from gpu_tui.clock import Clock
+from gpu_tui.core.timings import SttTimings
+
+PATH = "/v1/audio/transcriptions"
+
+
+class SttProbe:
+    """Posts one clip at a time; use several tasks for load.
+
+    Args:
+        url: root of the service.
+        timeout_s: longest a request may take, from start to end.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        *,
+        url: str,
+        model: str | None,
+        clip: Clip,
+        timeout_s: float,
+        key: str | None = None,
+    ) -> None:
+        self._session = session
+        self._now = clock.monotonic
+        self._url = f"{url}{PATH}"
+        self._model = model
+        self._clip = clip
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._key = key
+
+    async def transcribe(self) -> SttTimings:
+        """The stamps of one transcript.
+
+        Raises:
+            ProbeFailure: there was none; `kind` says why.
+        """
+        form = self._form()
+        started = self._now()
+        try:
+            async with self._session.post(
+                self._url, data=form, headers=authorization(self._key), timeout=self._timeout, allow_redirects=False
+            ) as response:
+                if response.status != 200:
+                    raise await refused(response, self._key)
+                body = await read_bounded(response)
+                ended = self._now()
+        except CLIENT_ERRORS as error:
+            raise failure_of(error, self._url) from None
+        _check(body, self._key)
+        return SttTimings(started=started, ended=ended, audio_s=self._clip.audio_s)
+
+    def _form(self) -> aiohttp.FormData:
+        form = aiohttp.FormData()
+        form.add_field("file", self._clip.wav, filename=self._clip.name, content_type="audio/wav")
+        form.add_field("response_format", "json")
+        if self._model is not None:
+            form.add_field("model", self._model)
+        return form
+
+
+def _check(body: bytes, key: str | None) -> None:
+    try:
+        answer: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ProbeFailure("bad_json", "The answer is not JSON.") from None
+    if isinstance(answer, dict) and answer.get("error") is not None:
+        raise told(body, "server_error", key)
+    # Empty text is a transcript too: what the model heard is not what is measured.
+    if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
+        raise ProbeFailure("bad_answer", "The answer is not a transcript.")

@@ -1,0 +1,81 @@
+"""Where processes listen for TCP connections: how a service's HTTP port is found without asking for it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+MAX_ANCESTORS = 4
+"""An engine's server is one or two steps up; what is further off is somebody else's."""
+_NOT_A_SERVICE = frozenset(
+    "systemd init sshd bash sh dash zsh fish tmux screen login sudo su supervisord containerd-shim runsv".split()  # noqa: SIM905 - read as a sentence
+)
+"""Parents that start services of every kind; above them the family ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """One listening TCP socket."""
+
+    pid: int
+    """Whose it is: the process asked about, or a relative of it."""
+    address: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where to reach it from this machine: loopback for a wildcard, else its own address."""
+        address = ipaddress.ip_address(self.address.partition("%")[0])
+        if address.is_unspecified or address == ipaddress.ip_address("127.0.0.1"):
+            return f"http://127.0.0.1:{self.port}"
+        host = f"[{address}]" if address.version == 6 else str(address)
+        return f"http://{host}:{self.port}"
+
+
+def listening_ports(pids: Iterable[int]) -> dict[int, tuple[Listener, ...] | None]:
+    """The listeners of each process and of its family: itself, then its parents, then its children.
+
+    A GPU's memory is often held by a child of the process that listens (vLLM's engine, ollama's runner), and
+    sometimes the other way round (workers of one server). One socket shared by several is named once.
+
+    Returns:
+        By pid; () when nobody listens or the process has gone; None when the kernel refused to tell.
+    """
+    return {pid: _family_listeners(pid) for pid in dict.fromkeys(pids)}
+
+
+def _family_listeners(pid: int) -> tuple[Listener, ...] | None:
+    found: dict[tuple[str, int], Listener] = {}
+    denied = False
+    for process in _family(pid):
+        try:
+            connections = process.net_connections(kind="tcp")
+        except psutil.NoSuchProcess:
+            continue
+        except (psutil.AccessDenied, PermissionError):
+            denied = True
+            continue
+        for connection in connections:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr:
+                address, port = connection.laddr[:2]
+                found.setdefault((address, port), Listener(pid=process.pid, address=address, port=port))
+    return None if denied and not found else tuple(found.values())
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        family = [process]
+        for parent in process.parents()[:MAX_ANCESTORS]:
+            if parent.pid in (1, os.getpid()) or parent.name() in _NOT_A_SERVICE:
+                break
+            family.append(parent)
+        return family + process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    except psutil.AccessDenied:
+        return [process]
