@@ -26,6 +26,8 @@ from gpu_tui.errors import GpuTuiError
 GRACE_S = 2.0
 """Between SIGTERM and SIGKILL: closing sockets takes milliseconds, a stuck interpreter takes for ever."""
 STDERR_TAIL_BYTES = 4096
+_STDERR_SHOWN = 400
+"""Of the tail, in a message: its end, where the error is."""
 MAX_LINE_BYTES = 4 * 1024 * 1024
 """Longest event: the stamps of 100 000 chunks are below it."""
 
@@ -256,7 +258,7 @@ def _not_started(error: OSError) -> MeasureFailed:
 
 def _no_result(code: int, stderr: bytes) -> MeasureFailed:
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    said = shown(stderr.decode("utf-8", "replace")[-1000:], 600)
+    said = shown(stderr.decode("utf-8", "replace"), STDERR_TAIL_BYTES)[-_STDERR_SHOWN:]
     return MeasureFailed(
         f"The measuring process ended without a result ({how}){': ' + said if said else ''}.", _BY_HAND
     )

@@ -95,7 +95,7 @@ def told(body: bytes, kind: str, key: str | None) -> ProbeFailure:
     if _OOM.search(text):
         kind = "oom"
     said = shown(_error_text(body) or text, secrets=(key,) if key else ())
-    message = f"The server answered {kind.replace('_', ' ')}" + (f": {said}" if said else ".")
+    message = f"The server answered {kind.replace('_', ' ')}" + (f": {said.rstrip('.')}." if said else ".")
     return ProbeFailure(kind, message, _REMEDIES.get(kind, ""))
 
 

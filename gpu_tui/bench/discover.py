@@ -73,15 +73,13 @@ class Discovery:
 
     async def llm(self) -> Found:
         """The first candidate that serves chat completions."""
-        plan = self._plan
-        return await self._first("llm", plan.llm_urls, plan.llm_model, None)
+        return await self._first("llm", self._plan.llm_urls)
 
     async def stt(self) -> Found:
         """The first candidate that transcribes."""
-        plan = self._plan
-        return await self._first("stt", plan.stt_urls, plan.stt_model, DEFAULT_STT_MODEL)
+        return await self._first("stt", self._plan.stt_urls)
 
-    async def _first(self, kind: Kind, tried: tuple[Candidate, ...], model: str | None, default: str | None) -> Found:
+    async def _first(self, kind: Kind, tried: tuple[Candidate, ...]) -> Found:
         failures: list[str] = []
         for candidate in tried:
             key = self._key if candidate.chosen else None
@@ -94,7 +92,7 @@ class Discovery:
                 continue
             if served is None:
                 continue
-            name, origin, notes = self._model(model, served, default, candidate)
+            name, origin, notes = self._model(kind, served, candidate.url)
             utilization = await self._utilization(candidate.url, key) if kind == "llm" else None
             endpoint = Endpoint(
                 url=candidate.url,
@@ -130,24 +128,25 @@ class Discovery:
         fits = _is_llm(known, names) if kind == "llm" else _is_stt(known, names)
         return names if fits else None
 
-    def _model(
-        self, asked: str | None, served: tuple[str, ...], default: str | None, candidate: Candidate
-    ) -> tuple[str | None, str, tuple[str, ...]]:
-        where = shown_url(candidate.url)
-        if asked is not None and (self._plan.strict_models or not served or asked in served):
+    def _model(self, kind: Kind, served: tuple[str, ...], url: str) -> tuple[str | None, str, tuple[str, ...]]:
+        """The name to send, where it was found, and what the user should know about it."""
+        plan, where = self._plan, shown_url(url)
+        asked = plan.llm_model if kind == "llm" else plan.stt_model
+        strict = plan.strict_llm_model if kind == "llm" else plan.strict_stt_model
+        if asked is not None and (strict or not served or asked in served):
             missing = bool(served) and asked not in served
             notes = (f"{where} does not list the model {shown(asked)}.",) if missing else ()
-            return asked, "named", notes
+            return asked, "named by the user", notes
         if not served:
-            return default, "default", ()
-        name = _preferred(served, speech=default is not None)
+            return (None, "unknown", ()) if kind == "llm" else (DEFAULT_STT_MODEL, "OpenAI's default name", ())
+        name = _preferred(served, speech=kind == "stt")
         if asked is None:
             return name, f"{where}/v1/models", ()
         note = f"{where} serves {shown(name)}, not the configured {shown(asked)}: measured what it serves."
         return name, f"{where}/v1/models", (note,)
 
     async def _models(self, url: str, key: str | None) -> tuple[str, ...]:
-        answer = await self._get_json(f"{url}/v1/models", key)
+        answer = await self._get_json(url, "/v1/models", key)
         rows = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(rows, list):
             raise ProbeFailure("bad_answer", f"{shown_url(url)}/v1/models is not a list of models.")
@@ -155,7 +154,7 @@ class Discovery:
         return tuple(name for name in names if isinstance(name, str) and 0 < len(name) <= MAX_MODEL_NAME)
 
     async def _paths(self, url: str, key: str | None) -> frozenset[str]:
-        answer = await self._get_json(f"{url}/openapi.json", key)
+        answer = await self._get_json(url, "/openapi.json", key)
         paths = answer.get("paths") if isinstance(answer, dict) else None
         if not isinstance(paths, dict):
             raise ProbeFailure("bad_answer", f"{shown_url(url)}/openapi.json describes no paths.")
@@ -164,20 +163,21 @@ class Discovery:
     async def _utilization(self, url: str, key: str | None) -> float | None:
         """What the server says it runs at; several engines that differ, or none that says it, give None."""
         try:
-            body = await self._get(f"{url}/metrics", key)
+            body = await self._get(url, "/metrics", key)
         except ProbeFailure:
             return None  # other servers have no such page: unknown, not wrong
         said = {_share(text) for text in _UTILIZATION.findall(body)}
         return said.pop() if len(said) == 1 else None
 
-    async def _get_json(self, url: str, key: str | None) -> Any:
-        body = await self._get(url, key)
+    async def _get_json(self, base: str, path: str, key: str | None) -> Any:
+        body = await self._get(base, path, key)
         try:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise ProbeFailure("bad_json", f"{shown_url(url)} is not JSON.") from None
+            raise ProbeFailure("bad_json", f"{shown_url(base + path)} is not JSON.") from None
 
-    async def _get(self, url: str, key: str | None) -> bytes:
+    async def _get(self, base: str, path: str, key: str | None) -> bytes:
+        url = f"{base}{path}"
         try:
             async with self._session.get(
                 url, headers=authorization(key), timeout=self._timeout, allow_redirects=False
@@ -186,7 +186,7 @@ class Discovery:
                     raise await refused(response, key)
                 return await read_bounded(response)
         except CLIENT_ERRORS as error:
-            raise failure_of(error, url) from None
+            raise failure_of(error, base) from None
 
 
 def _is_llm(paths: frozenset[str] | None, models: tuple[str, ...]) -> bool:

@@ -74,6 +74,7 @@ class LlmProbe:
     ) -> None:
         self._session = session
         self._now = clock.monotonic
+        self._base = url
         self._url = f"{url}{PATH}"
         self._model = model
         self._output_tokens = output_tokens
@@ -100,7 +101,7 @@ class LlmProbe:
                     return await self._streamed(response, started, headers)
                 return await self._whole(response, started, headers)
         except CLIENT_ERRORS as error:
-            raise failure_of(error, self._url) from None
+            raise failure_of(error, self._base) from None
 
     def _body(self, prompt: str) -> bytes:
         fields: dict[str, Any] = {

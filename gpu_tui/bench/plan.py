@@ -93,8 +93,10 @@ class MeasurePlan:
     llm_model: str | None = None
     stt_urls: tuple[Candidate, ...] = ()
     stt_model: str | None = None
-    strict_models: bool = False
-    """The models were named on the command line: used to the letter, not replaced by what the server lists."""
+    strict_llm_model: bool = False
+    """`llm_model` was named on the command line: used to the letter, not replaced by what the server lists."""
+    strict_stt_model: bool = False
+    """Likewise `stt_model`."""
     mode: Mode = Mode.BOTH
     requests: int = DEFAULT_REQUESTS
     """Measured requests of each kind."""

@@ -66,7 +66,7 @@ class Runner:
         return Summary(
             started_at=started_at.replace("+00:00", "Z"),
             machine=plan.machine,
-            simulated=plan.simulated,
+            simulated=plan.simulated or any(map(_labelled, (llm, stt))),
             gpu_memory_utilization=Utilization(actual=actual, planned=plan.planned_utilization),
             llm=llm_result(llm, llm_outcomes) if llm and llm_outcomes else None,
             stt=stt_result(stt, stt_outcomes, load_clip().audio_s) if stt and stt_outcomes else None,
@@ -83,7 +83,7 @@ class Runner:
             llm, stt = await self._find(session)
         actual = llm.utilization if llm and llm.utilization is not None else plan.actual_utilization
         return Preview(
-            simulated=plan.simulated,
+            simulated=plan.simulated or any(map(_labelled, (llm, stt))),
             llm=endpoint_shown(llm),
             stt=endpoint_shown(stt),
             reason=self._reason,
@@ -210,6 +210,11 @@ class Runner:
             message=message,
         )
         self._emit(event)
+
+
+def _labelled(endpoint: Endpoint | None) -> bool:
+    """A demo server says so in its model's name: its figures are invented, however its address was come by."""
+    return endpoint is not None and endpoint.model is not None and endpoint.model.startswith("SIMULATED")
 
 
 def _cpu_s() -> float:

@@ -36,6 +36,7 @@ class SttProbe:
     ) -> None:
         self._session = session
         self._now = clock.monotonic
+        self._base = url
         self._url = f"{url}{PATH}"
         self._model = model
         self._clip = clip
@@ -59,7 +60,7 @@ class SttProbe:
                 body = await read_bounded(response)
                 ended = self._now()
         except CLIENT_ERRORS as error:
-            raise failure_of(error, self._url) from None
+            raise failure_of(error, self._base) from None
         _check(body, self._key)
         return SttTimings(started=started, ended=ended, audio_s=self._clip.audio_s)
 
