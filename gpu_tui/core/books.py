@@ -6,7 +6,7 @@ Law: Σ processes + unattributed + reserved + free = total, to the byte, wheneve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpu_tui.core import serve_args, vllm
 from gpu_tui.core.serve_args import ServeArgs
@@ -166,6 +166,8 @@ def keep_books(
     live = tuple(i for i in instances if not i.orphan and i.rule.restarts)
     chosen, ambiguous = _choose(live, restarts)
     services = _rows(classifier.rules, plain, instances, chosen, table)
+    if gpu.processes is None:
+        services = [replace(service, used_bytes=None) for service in services]
     return Books(
         total_bytes=gpu.total_bytes,
         used_bytes=gpu.used_bytes,
@@ -224,7 +226,7 @@ def _rows(
             rows.append(_instance_row(chosen, name, Role.RESTARTS, table))
             if plain[name]:
                 rows.append(_plain_row(f"{name} (rest)", plain[name], table))
-        elif plain[name] or not any(i.rule.name == name for i in instances):
+        elif plain[name] or not any(i.rule.name == name and not i.orphan for i in instances):
             rows.append(_plain_row(name, plain[name], table))
     labels: dict[str, int] = {}
     for instance in instances:

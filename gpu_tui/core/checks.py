@@ -161,15 +161,19 @@ class CheckReport:
 
     @property
     def free_at_least_bytes(self) -> int | None:
-        """How much must be freed before any utilization fits; None when one does, or when that is unknown."""
+        """How much must be freed before any utilization fits; None when one does, or when that is unknown.
+
+        Freeing it is enough, unless the model is larger than the GPU: then it is what is short, and nothing is enough.
+        """
         if self.valid is not False or self.feasible is not None or self.available_bytes is None:
             return None
-        short = self.need.required_bytes + self.need.startup_overhead_bytes - self.available_bytes
-        if short > 0:
-            return short
-        total = allocation_total(self.books, self.need)
-        steps = _first(lambda k: allocation(total or 0, k / STEPS) >= self.need.required_bytes)
-        return allocation(total or 0, steps / STEPS) + self.need.startup_overhead_bytes - self.available_bytes
+        needed = self.need.required_bytes
+        total = allocation_total(self.books, self.need) or 0
+        steps = _first(lambda k: allocation(total, k / STEPS) >= needed)
+        if steps <= STEPS:
+            # What the first multiple that holds the model asks for, up to total / STEPS more than the model needs.
+            needed = allocation(total, steps / STEPS)
+        return needed + self.need.startup_overhead_bytes - self.available_bytes
 
 
 def allocation(total_bytes: int, gpu_memory_utilization: float) -> int:
