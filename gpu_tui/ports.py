@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
+from gpu_tui.core.books import Books
 from gpu_tui.core.snapshot import Snapshot
 
 
@@ -20,4 +22,32 @@ class TelemetrySource(Protocol):
 
     def close(self) -> None:
         """Give back what is held; a second call does nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchResult:
+    """What a bench delivered for one candidate."""
+
+    stt_ms: float | None = None
+    """Median latency of speech-to-text in ms; None when it was not measured."""
+    llm_ms: float | None = None
+    """Median end-to-end latency of the LLM in ms; None when it was not measured."""
+    oom_events: int | None = None
+    """CUDA out-of-memory answers seen; None when no server answered at all."""
+    measured_at_utilization: float | None = None
+    """gpu_memory_utilization of the server that answered; None when it does not say."""
+    reason: str = ""
+    """Why something is None, for people."""
+
+
+class Bench(Protocol):
+    """Something that measures the live services."""
+
+    def measure(self, snapshot: Snapshot, books: Books, planned_utilization: float) -> BenchResult:
+        """Put load on the running services and wait for the figures.
+
+        Raises:
+            GpuTuiError: nothing could be measured; says why.
+        """
         ...

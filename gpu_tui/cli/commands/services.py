@@ -1,0 +1,59 @@
+"""``gpu-tui services``: who holds the memory, once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+
+from gpu_tui import wire
+from gpu_tui.cli import exit_codes, output, reading
+from gpu_tui.config import Settings
+from gpu_tui.core.books import Books
+from gpu_tui.core.choice import ALL
+from gpu_tui.view.text import clean
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Its flags."""
+    parser.add_argument("--json", action="store_true", help="for a script (schema 1)")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Read once and print; every GPU unless one is named.
+
+    Raises:
+        SourceUnavailable: the machine cannot be read.
+        UsageError: there is no such GPU.
+    """
+    seen = reading.look(args.options, settings, default_gpu=ALL)
+    machine = [(gpu, seen.books(gpu)) for gpu in seen.gpus]
+    if args.json:
+        output.write_json(wire.services_object(seen.snapshot, machine, partial(clean, limit=64)))
+    else:
+        for gpu, books in machine:
+            output.write("\n".join([reading.headline(seen.snapshot, gpu), *table(books), ""]))
+    unknown = any(gpu.total_bytes is None or not books.listed for gpu, books in machine)
+    return exit_codes.UNAVAILABLE if unknown else exit_codes.OK
+
+
+def table(books: Books) -> Sequence[str]:
+    """One line per service, then what no process explains."""
+    lines = []
+    for service in books.services:
+        if not books.listed:
+            held = "unknown"
+        elif not service.running:
+            held = "not running"
+        else:
+            pids = ", ".join(str(pid) for pid in service.pids[:3])
+            more = f" +{len(service.pids) - 3}" if len(service.pids) > 3 else ""
+            held = f"{reading.mib(service.used_bytes):>7} MiB  {service.role.value:<10}  pid {pids}{more}"
+        note = f"  ({clean(service.note, 80)})" if service.note else ""
+        lines.append(f"  {clean(service.name, 24):<12} {held}{note}")
+    lines.append(
+        f"  {'unattributed':<12} {reading.mib(books.unattributed_bytes):>7} MiB  in use, but by no process listed"
+    )
+    lines.append(f"  {'reserved':<12} {reading.mib(books.reserved_bytes):>7} MiB  by the driver")
+    lines.append(f"  {'free':<12} {reading.mib(books.free_bytes):>7} MiB")
+    return lines

@@ -1,0 +1,80 @@
+"""The one place that prints: results to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any, NoReturn, TextIO
+
+from gpu_tui.errors import GpuTuiError
+
+_ASCII = {
+    ord("✓"): "ok",
+    ord("✗"): "FAIL",
+    ord("–"): "-",
+    ord("−"): "-",
+    ord("…"): "...",
+    ord("×"): "x",
+    ord("Σ"): "sum",
+    ord("·"): "|",
+}
+"""Our own signs, for terminals that cannot show them."""
+
+
+def prepare() -> None:
+    """Let no character of a foreign name end the program in a locale that cannot show it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def can_show_signs(stream: TextIO | None = None) -> bool:
+    """Whether ✓ ✗ and the like reach this stream (stdout) as they are."""
+    encoding = getattr(stream or sys.stdout, "encoding", None) or "ascii"
+    try:
+        "✓✗–−…×Σ·".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def write(text: str) -> None:
+    """One or more lines of result, to stdout."""
+    print(text if can_show_signs() else text.translate(_ASCII))
+
+
+def write_json(value: Any, *, line: bool = False) -> None:
+    """A result as JSON: indented for people, or as one line of a stream, which is then flushed."""
+    import json
+
+    print(json.dumps(value, indent=None if line else 2, allow_nan=False), flush=line)
+
+
+def note(text: str) -> None:
+    """Something to know that is not the result, to stderr."""
+    print(f"gpu-tui: {text if can_show_signs(sys.stderr) else text.translate(_ASCII)}", file=sys.stderr)
+
+
+def error(failure: GpuTuiError) -> None:
+    """What happened and what to do, to stderr."""
+    note(failure.message)
+    if failure.remedy:
+        note(failure.remedy)
+
+
+def leave(code: int) -> NoReturn:
+    """Flush and end the process at once.
+
+    Not `sys.exit`: a driver call that hangs in its thread may hang the interpreter's own way out as well.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            # Whoever read it has gone, or the disk is full; for a verdict that was not delivered, 0 would be a lie.
+            code = code or _WRITE_FAILED
+    os._exit(code)
+
+
+_WRITE_FAILED = 74

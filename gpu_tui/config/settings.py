@@ -1,0 +1,99 @@
+"""The settings in effect, as frozen values with their defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpu_tui.core.checks import DEFAULT_MIN_KV_CACHE_BYTES, DEFAULT_MODEL_BYTES
+from gpu_tui.core.fitness import DEFAULT_TARGETS, DEFAULT_WEIGHTS, Targets, Weights
+from gpu_tui.core.services import DEFAULT_RULES, ServiceRule
+from gpu_tui.units import bytes_to_mib
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """``[model]``: what the planned model takes, per GPU."""
+
+    name: str | None = None
+    model_mib: float = bytes_to_mib(DEFAULT_MODEL_BYTES)
+    min_kv_cache_mib: float = bytes_to_mib(DEFAULT_MIN_KV_CACHE_BYTES)
+    startup_overhead_mib: float = 0.0
+    gpu_memory_utilization: float = 0.50
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorSettings:
+    """``[evaluator]``: the optimizer's bounds of gpu_memory_utilization, and its fitness."""
+
+    min: float = 0.30
+    max: float = 0.70
+    weights: Weights = DEFAULT_WEIGHTS
+    targets: Targets = DEFAULT_TARGETS
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointSettings:
+    """``[endpoints]``: what is measured; None is looked for."""
+
+    llm: str | None = None
+    llm_model: str | None = None
+    stt: str | None = None
+    stt_model: str | None = None
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; the key itself never stands in a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureSettings:
+    """``[measure]``: the load of one run; see `gpu_tui.bench.plan.MeasurePlan`."""
+
+    requests: int = 20
+    concurrency: int = 1
+    warmup: int = 2
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueOrigin:
+    """Where one setting comes from."""
+
+    kind: str = "default"
+    """``default``, ``file``, ``environment`` or ``flag``."""
+    where: str = ""
+    """The file's path, the variable's or the flag's name."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.where}".rstrip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be configured, as it is in effect."""
+
+    gpu: str | None = None
+    """NVML's index, a UUID, or ``all``."""
+    interval_s: float = 1.0
+    restarts: int | None = None
+    """Pid or port of the vLLM instance that restarts with the plan."""
+    theme: str | None = None
+    model: ModelSettings = ModelSettings()
+    services: tuple[ServiceRule, ...] = DEFAULT_RULES
+    """In the order in which they are tried: the user's, then the built-in ones that none of them replaces."""
+    evaluator: EvaluatorSettings = EvaluatorSettings()
+    endpoints: EndpointSettings = EndpointSettings()
+    measure: MeasureSettings = MeasureSettings()
+    origins: Mapping[str, ValueOrigin] = field(default_factory=dict)
+    """By key path (``model.model_mib``); what is not in it is a default."""
+
+    def origin(self, key: str) -> ValueOrigin:
+        """Where the value of ``model.model_mib`` and the like comes from."""
+        return self.origins.get(key, ValueOrigin())
+
+    def at(self, key: str) -> Any:
+        """The value of a key path."""
+        found: Any = self
+        for part in key.split("."):
+            found = getattr(found, part)
+        return found

@@ -1,0 +1,142 @@
+"""From the machine to a measurement: which endpoints, with what load."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gpu_tui.config import Settings
+from gpu_tui.core.books import Books
+from gpu_tui.core.services import Role
+from gpu_tui.core.snapshot import Snapshot
+from gpu_tui.ports import BenchResult
+from gpu_tui.wiring.machine import Options, running_utilization
+
+if TYPE_CHECKING:
+    from gpu_tui.bench.demo import DemoAddresses, DemoServers
+    from gpu_tui.bench.events import Summary
+    from gpu_tui.bench.plan import Candidate, MeasurePlan
+
+_MOST_ASKED = 16
+"""Processes of one service whose ports are looked up; each costs a walk through its open files."""
+
+
+def demo_servers(snapshot: Snapshot | None = None) -> DemoServers:
+    """The simulated endpoints that go with a simulated machine: not started, to be used as a context manager."""
+    from gpu_tui.bench.demo import DemoServers
+
+    utilization = snapshot.gpu_memory_utilization if snapshot is not None else None
+    return DemoServers() if utilization is None else DemoServers(utilization=utilization)
+
+
+def measure_plan(
+    settings: Settings,
+    options: Options,
+    snapshot: Snapshot | None,
+    books: Books | None,
+    planned_utilization: float | None,
+    *,
+    demo: DemoAddresses | None = None,
+) -> MeasurePlan:
+    """What a run would measure, and with what load.
+
+    Endpoints named by the user come first, else the services' listening ports: for the LLM the server of the instance
+    that restarts, for speech-to-text every other service. With a simulated machine only its own loopback endpoints are
+    measured, or such as a flag names: a demo never puts load on a real service.
+
+    Args:
+        settings: endpoints and load.
+        options: whether the machine is simulated.
+        snapshot, books: the machine; None when it cannot be read, and then only named endpoints are measured.
+        planned_utilization: where the plan stands, for the record.
+        demo: where the simulated endpoints answer, from `demo_servers`; None while they are not started.
+
+    Raises:
+        UsageError: an address is none.
+    """
+    from gpu_tui.bench.plan import MeasurePlan
+
+    simulated = options.simulated or (snapshot is not None and snapshot.simulated)
+    kinds: dict[str, Any] = {}
+    for kind in ("llm", "stt"):
+        kinds[f"{kind}_urls"], by_demo = _endpoints(settings, kind, books, demo, simulated=simulated)
+        model = f"endpoints.{kind}_model"
+        kinds[f"{kind}_model"] = None if by_demo else settings.at(model)
+        kinds[f"strict_{kind}_model"] = not by_demo and settings.origin(model).kind == "flag"
+    return MeasurePlan(
+        **kinds,
+        requests=settings.measure.requests,
+        concurrency=settings.measure.concurrency,
+        warmup=settings.measure.warmup,
+        timeout_s=settings.measure.timeout_s,
+        api_key_env=settings.endpoints.api_key_env,
+        planned_utilization=planned_utilization,
+        actual_utilization=None if books is None else running_utilization(books),
+        machine=_machine(settings, snapshot),
+        simulated=simulated,
+    )
+
+
+def _endpoints(
+    settings: Settings, kind: str, books: Books | None, demo: DemoAddresses | None, *, simulated: bool
+) -> tuple[tuple[Candidate, ...], bool]:
+    """Where a kind of service may answer, and whether that is the demo's."""
+    from gpu_tui.bench.plan import candidates
+
+    where = settings.origin(f"endpoints.{kind}")
+    if where.kind == "flag" or (where.kind != "default" and not simulated):
+        origin = where.where if where.kind == "flag" else f"{where.where}: endpoints.{kind}"
+        return candidates(settings.at(f"endpoints.{kind}"), origin=origin, chosen=True), False
+    if simulated:
+        url = None if demo is None else demo.llm if kind == "llm" else demo.stt
+        return candidates(url, origin="demo (simulated)", chosen=True), True
+    if books is None:
+        return (), False
+    return (_llm_listeners(books) if kind == "llm" else _stt_listeners(books)), False
+
+
+def _llm_listeners(books: Books) -> tuple[Candidate, ...]:
+    from gpu_tui.bench.plan import candidates
+    from gpu_tui.telemetry.listeners import listening_ports
+
+    chosen = books.chosen
+    if chosen is None:
+        return ()
+    found = listening_ports([chosen.owner_pid])[chosen.owner_pid] or ()
+    # The port of its command line is its API; an engine also listens for its workers.
+    urls = [one.url for one in sorted(found, key=lambda one: one.port != chosen.port)]
+    if not urls and chosen.port is not None:
+        urls = [f"http://127.0.0.1:{chosen.port}"]
+    return candidates(*urls, origin=f"port of {chosen.rule.name} (pid {chosen.owner_pid})")
+
+
+def _stt_listeners(books: Books) -> tuple[Candidate, ...]:
+    from gpu_tui.bench.plan import candidates
+    from gpu_tui.telemetry.listeners import listening_ports
+
+    found: list[Candidate] = []
+    for service in books.services:
+        if service.role is Role.PERSISTENT and service.instance_pid is None:
+            for pid, listeners in listening_ports(service.pids[:_MOST_ASKED]).items():
+                urls = [one.url for one in listeners or ()]
+                found += candidates(*urls, origin=f"port of {service.name} (pid {pid})")
+    return tuple({one.url: one for one in reversed(found)}.values())[::-1]
+
+
+def _machine(settings: Settings, snapshot: Snapshot | None) -> str:
+    if snapshot is None:
+        return ""
+    gpus = [gpu for gpu in snapshot.gpus if settings.gpu is None or settings.gpu in (str(gpu.index), gpu.uuid)]
+    return gpus[0].name if len(gpus) == 1 else f"{len(snapshot.gpus)} GPUs"
+
+
+def bench_result(summary: Summary) -> BenchResult:
+    """A run as the evaluator needs it: medians, in ms."""
+    stt = summary.stt.latency_ms if summary.stt else None
+    llm = summary.llm.e2e_ms if summary.llm else None
+    return BenchResult(
+        stt_ms=None if stt is None else stt.p50,
+        llm_ms=None if llm is None else llm.p50,
+        oom_events=summary.oom_events,
+        measured_at_utilization=summary.gpu_memory_utilization.actual,
+        reason="; ".join(f"{kind}: {why}" for kind, why in summary.reason.items()),
+    )
