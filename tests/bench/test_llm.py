@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from gpu_tui.bench.client import ProbeFailure, open_session
+from gpu_tui.bench.llm import LlmProbe
+from gpu_tui.clock import SystemClock
+from gpu_tui.core.timings import ItlBasis, LlmTimings, inter_token_latencies
+from tests.bench.servers import (
+    CHAT,
+    DONE,
+    Handler,
+    Reply,
+    Request,
+    answering,
+    event,
+    saying,
+    serving,
+    streaming,
+    token,
+    usage,
+)
+
+STALL_S = 0.15
+"""What a busy two-core machine may add to one stamp. Nothing may ever be taken away."""
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with open_session(4) as session:
+        yield session
+
+
+def probe(session: aiohttp.ClientSession, url: str, key: str | None = None, timeout_s: float = 10) -> LlmProbe:
+    return LlmProbe(
+        session, SystemClock(), url=url, model="m", output_tokens=9, timeout_s=timeout_s, key=key
+    )
+
+
+async def asked(session: aiohttp.ClientSession, handler: Handler) -> LlmTimings:
+    async with serving({CHAT: handler}) as server:
+        return await probe(session, server.url).ask("hello")
+
+
+async def failed(
+    session: aiohttp.ClientSession, handler: Handler, key: str | None = None, timeout_s: float = 10
+) -> ProbeFailure:
+    async with serving({CHAT: handler}) as server:
+        with pytest.raises(ProbeFailure) as caught:
+            await probe(session, server.url, key, timeout_s).ask("hello")
+        return caught.value
+
+
+async def test_known_delays_are_measured(session: aiohttp.ClientSession) -> None:
+    async with serving({CHAT: streaming(ttft=0.2, itl=0.05, chunks=8)}) as server:
+        timings = await probe(session, server.url).ask("hello")
+        request, sent = server.requests[0], server.replies[0].sent
+    assert timings.ttft_s is not None
+    assert timings.e2e_s is not None
+    assert 0.2 <= timings.ttft_s < 0.2 + STALL_S
+    assert 0.2 + 7 * 0.05 <= timings.e2e_s < 0.55 + STALL_S
+    gaps, basis = inter_token_latencies([timings])
+    assert (len(gaps), basis) == (7, ItlBasis.TOKEN_GAPS)
+    assert sum(gaps) == pytest.approx(0.35, abs=STALL_S)
+    # Against the server's own stamps on the same clock: a chunk cannot be seen before it was sent.
+    assert timings.started is not None
+    assert timings.started <= request.arrived
+    for seen, was_sent in zip(timings.chunks, sent, strict=False):
+        assert 0 <= seen - was_sent < STALL_S
+    assert (timings.prompt_tokens, timings.output_tokens) == (7, 8)
+
+
+async def test_what_is_sent(session: aiohttp.ClientSession) -> None:
+    async with serving({CHAT: streaming()}) as server:
+        await probe(session, server.url, key="k-123456").ask("hello")
+        request = server.requests[0]
+    assert b'"stream":true' in request.body
+    assert b'"include_usage":true' in request.body
+    assert b'"max_tokens":9' in request.body
+    assert request.headers["authorization"] == "Bearer k-123456"
+
+
+async def test_a_server_that_does_not_stream_has_an_end_and_no_first_token(session: aiohttp.ClientSession) -> None:
+    whole = {"choices": [{"message": {"content": "hi"}}], "usage": {"completion_tokens": 3}}
+    timings = await asked(session, answering(whole, delay=0.05))
+    assert timings.ttft_s is None
+    assert timings.e2e_s is not None
+    assert 0.05 <= timings.e2e_s < 0.05 + STALL_S
+    assert timings.output_tokens == 3
+
+
+async def test_several_tokens_a_chunk(session: aiohttp.ClientSession) -> None:
+    timings = await asked(session, streaming(itl=0.06, chunks=6, tokens=18))
+    (itl,), basis = inter_token_latencies([timings])
+    assert basis is ItlBasis.MEAN_PER_TOKEN
+    assert itl == pytest.approx(0.02, abs=STALL_S / 15)
+
+
+async def test_several_events_in_one_packet_are_several_chunks(session: aiohttp.ClientSession) -> None:
+    timings = await asked(session, saying(token() * 3 + usage(3) + DONE))
+    assert len(timings.chunks) == 3
+
+
+async def test_no_usage_chunk(session: aiohttp.ClientSession) -> None:
+    timings = await asked(session, saying(token(), token(), DONE))
+    assert timings.output_tokens is None
+    assert inter_token_latencies([timings])[1] is ItlBasis.CHUNK_GAPS
+
+
+async def test_the_first_chunk_without_text_is_not_the_first_token(session: aiohttp.ClientSession) -> None:
+    role = event({"choices": [{"delta": {"role": "assistant", "content": ""}}]})
+    timings = await asked(session, saying(role, token(), token(), DONE))
+    assert len(timings.chunks) == 2
+
+
+async def test_reasoning_is_text_too(session: aiohttp.ClientSession) -> None:
+    thought = event({"choices": [{"delta": {"reasoning_content": "hm"}}]})
+    assert len((await asked(session, saying(thought, token(), DONE))).chunks) == 2
+
+
+async def test_a_character_cut_in_two_is_one_character(session: aiohttp.ClientSession) -> None:
+    raw = event('{"choices":[{"delta":{"content":"€"}}]}'.encode())
+    cut = raw.index(b"\xe2") + 1
+    timings = await asked(session, saying(raw[:cut], raw[cut:], DONE))
+    assert len(timings.chunks) == 1
+
+
+async def test_a_stream_that_ends_without_done_but_says_it_has_finished(session: aiohttp.ClientSession) -> None:
+    assert len((await asked(session, saying(token(), token("x", "stop")))).chunks) == 2
+
+
+OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind"),
+    [
+        (saying(token(), token()), "closed_early"),
+        (saying(token(), token()[:20]), "closed_early"),
+        (saying(token(), b"data: \xe2\x82"), "closed_early"),
+        (saying(token(), event(b'{"choices":[{"delta":{"content":"\xe2\x82"}}]}')), "bad_encoding"),
+        (saying(token(), event(b"{nonsense"), DONE), "bad_json"),
+        (saying(token(), event({"choices": "many"}), DONE), "bad_answer"),
+        (saying(b"<html>hello</html>", kind="text/html"), "bad_json"),
+        (saying(DONE), "empty_answer"),
+        (saying(b"data: " + b"x" * 600_000), "line_too_long"),
+        (saying(token(), event({"error": {"message": "engine died"}})), "server_error"),
+        (saying(token(), event({"error": {"message": OOM}})), "oom"),
+        (answering({"choices": []}), "empty_answer"),
+        (answering({"error": {"message": "slow down"}}, 429), "http_429"),
+        (answering({"error": {"message": "engine died"}}, 500), "http_500"),
+        (answering({"object": "error", "message": OOM}, 500), "oom"),
+        (answering({"detail": [{"msg": "field required"}]}, 422), "http_422"),
+        (answering(b"", 503), "http_503"),
+    ],
+)
+async def test_every_misbehaviour_has_a_name(session: aiohttp.ClientSession, handler: Handler, kind: str) -> None:
+    failure = await failed(session, handler)
+    assert failure.kind == kind
+    assert failure.answered
+
+
+async def test_a_connection_cut_inside_a_chunk(session: aiohttp.ClientSession) -> None:
+    async def cut(_request: Request, reply: Reply) -> None:
+        await reply.raw(b"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await reply.raw(b"%x\r\n" % len(token()) + token() + b"\r\nff\r\ndata:")
+
+    assert (await failed(session, cut)).kind == "closed_early"
+
+
+async def test_an_endless_stream_of_small_lines_ends_with_the_timeout(session: aiohttp.ClientSession) -> None:
+    async def endless(_request: Request, reply: Reply) -> None:
+        await reply.head()
+        while True:
+            await reply.raw(b": still here\n")
+            await asyncio.sleep(0.01)
+
+    failure = await failed(session, endless, timeout_s=0.3)
+    assert (failure.kind, failure.answered) == ("timeout", False)
+
+
+async def test_an_endless_error_body_is_not_read_to_its_end(session: aiohttp.ClientSession) -> None:
+    async def endless(_request: Request, reply: Reply) -> None:
+        await reply.head(500, "text/plain")
+        while True:
+            await reply.raw(b"CUDA trouble " * 1000)
+
+    failure = await failed(session, endless)
+    assert failure.kind == "http_500"
+    assert len(str(failure)) < 400
+
+
+async def test_nobody_listens(session: aiohttp.ClientSession) -> None:
+    with pytest.raises(ProbeFailure) as caught:
+        await probe(session, "http://127.0.0.1:1").ask("hello")
+    assert (caught.value.kind, caught.value.answered) == ("connect_refused", False)
+
+
+async def test_not_http(session: aiohttp.ClientSession) -> None:
+    async def other(_request: Request, reply: Reply) -> None:
+        await reply.raw(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+    assert (await failed(session, other)).kind == "bad_http"
+
+
+async def test_a_redirect_is_not_followed(session: aiohttp.ClientSession) -> None:
+    async with serving({}) as other:
+
+        async def elsewhere(_request: Request, reply: Reply) -> None:
+            await reply.head(307, "text/plain", Location=f"{other.url}/steal")
+
+        assert (await failed(session, elsewhere, key="sesame-sesame")).kind == "http_307"
+        assert other.requests == []
+
+
+async def test_what_a_model_writes_is_no_oom(session: aiohttp.ClientSession) -> None:
+    assert (await asked(session, saying(token(OOM), DONE))).streamed
+
+
+async def test_error_text_is_made_safe(session: aiohttp.ClientSession) -> None:
+    nasty = "\x1b]0;owned\x07 \u202etxet key sesame-sesame\n" + "long " * 500
+    failure = await failed(session, answering({"error": {"message": nasty}}, 400), key="sesame-sesame")
+    text = str(failure)
+    assert "sesame" not in text
+    assert text.isprintable()
+    assert len(text) < 400
