@@ -1,0 +1,365 @@
+"""The app: owns the poller and the runner, routes what they say to the screen, computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.screen import Screen
+
+from gpu_tui import wiring
+from gpu_tui.bench.events import Preview
+from gpu_tui.bench.plan import MeasurePlan
+from gpu_tui.clock import Clock, SystemClock
+from gpu_tui.config import Settings
+from gpu_tui.core.books import Service, keep_books
+from gpu_tui.core.checks import CheckReport
+from gpu_tui.core.history import History
+from gpu_tui.core.reasons import reason
+from gpu_tui.core.snapshot import Fault, Gpu, Snapshot
+from gpu_tui.errors import GpuTuiError
+from gpu_tui.ports import TelemetrySource
+from gpu_tui.telemetry.poller import Reading
+from gpu_tui.tui import texts
+from gpu_tui.tui.messages import MachineRead
+from gpu_tui.tui.run import Runner
+from gpu_tui.tui.screens.dialogs import ChoiceDialog, ConfirmDialog, TextDialog
+from gpu_tui.tui.screens.main import MainScreen
+from gpu_tui.tui.styling import DEFAULTS, THEMES
+from gpu_tui.tui.telemetry import Telemetry, fault_of
+from gpu_tui.tui.widgets.header import Header
+from gpu_tui.tui.widgets.keys import Keys
+from gpu_tui.tui.widgets.latency import LatencyPanel, RunView, progress_line
+from gpu_tui.tui.widgets.verdict import Verdict
+from gpu_tui.view.explain import explain, reading_origin
+from gpu_tui.view.explorer import Explorer
+from gpu_tui.view.rows import check_lines
+from gpu_tui.view.spans import plain
+from gpu_tui.view.verdict import headline, notes
+
+if TYPE_CHECKING:
+    from gpu_tui.bench.demo import DemoServers
+
+TICK_S = 0.5
+"""How often ages in the header are brought up to date; nothing is read for it."""
+
+
+class GpuTuiApp(App[None]):
+    """gpu-tui.
+
+    Args:
+        options: what the command line asks for.
+        settings: the settings in effect.
+        source: read instead of what `options` name; for tests.
+        clock: the time; a driven one in tests.
+    """
+
+    CSS_PATH = "app.tcss"
+    TITLE = "gpu-tui"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS = [Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, id="quit.now")]
+
+    def __init__(
+        self,
+        options: wiring.Options,
+        settings: Settings,
+        *,
+        source: TelemetrySource | None = None,
+        clock: Clock | None = None,
+        no_color: bool = False,
+    ) -> None:
+        super().__init__(ansi_color=True if no_color else None)
+        self.options, self.settings = options, settings
+        self.clock = clock or SystemClock()
+        self._source = source
+        self.explorer = Explorer(classifier=wiring.classifier(settings), need=wiring.model_need(settings, None))
+        self.explorer.set_permille(round(settings.model.gpu_memory_utilization * 1000))
+        self.explorer.restarts = settings.restarts
+        self.telemetry = Telemetry(self.clock, settings.interval_s, self._deliver)
+        self.runner = Runner(self, self.run_worker)
+        self.paused = False
+        self._histories: dict[str, History] = {}
+        self._settled = False
+        self._demo: DemoServers | None = None
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = "gpu-tui-colour-blind" if settings.theme == "colour-blind" else "gpu-tui"
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Colours of ours for themes that do not know them."""
+        return DEFAULTS
+
+    def on_mount(self) -> None:
+        """Show the explorer and begin to read."""
+        self.main = MainScreen(self.explorer)
+        self.push_screen(self.main)
+        self.telemetry.start(self._source or wiring.open_source(self.options, self.settings, self.clock))
+        self.set_interval(TICK_S, self._tick)
+
+    def on_unmount(self) -> None:
+        """Stop reading; a call that hangs is left behind."""
+        self.telemetry.close()
+        if self._demo is not None:
+            self._demo.stop()
+
+    # Readings
+
+    def _deliver(self, reading: Reading, generation: int) -> None:
+        self.post_message(MachineRead(reading, generation))
+
+    def on_machine_read(self, message: MachineRead) -> None:
+        """Take a reading in, unless paused or of a source that was left."""
+        if message.generation != self.telemetry.generation or self.paused:
+            return
+        reading = message.reading
+        if reading.snapshot is not None:
+            self.telemetry.last_error, self.telemetry.last_seen = None, reading.finished
+            self.see(reading.snapshot)
+        elif reading.error is not None:
+            self.telemetry.last_error = fault_of(reading.error)
+            self.explorer.fail(self.telemetry.last_error)
+        self._show()
+
+    def see(self, snapshot: Snapshot) -> None:
+        """Take in one snapshot."""
+        self.explorer.see(snapshot)
+        for gpu in snapshot.gpus:
+            shown = gpu is self.explorer.gpu
+            books = self.explorer.books() if shown else keep_books(snapshot, gpu, self.explorer.classifier)
+            if books is not None:
+                values = {service.name: service.used_bytes for service in books.services}
+                self._histories.setdefault(gpu.uuid, History()).add(snapshot.taken_monotonic, values)
+        if not self._settled and snapshot.gpus:
+            self._settle(snapshot)
+
+    def _settle(self, snapshot: Snapshot) -> None:
+        """Once, at the first reading: the GPU asked for, the model's figures, where the slider starts."""
+        self._settled = True
+        try:
+            chosen = wiring.choose_gpus(snapshot, self.settings, self.explorer.classifier)
+            self.explorer.choose_gpu(chosen[0].uuid)
+        except GpuTuiError as error:
+            if self.settings.gpu is not None:
+                self.notify(str(error), severity="error", timeout=10)
+        self.explorer.set_need(wiring.model_need(self.settings, snapshot))
+        books = self.explorer.books()
+        if books is not None:
+            utilization, origin = wiring.start_utilization(self.settings, snapshot, books)
+            self.explorer.set_permille(round(utilization * 1000))
+            self.main.utilization_origin = origin
+
+    def history_of(self, gpu: Gpu | None) -> History | None:
+        """What was seen of a GPU."""
+        return None if gpu is None else self._histories.get(gpu.uuid)
+
+    def _tick(self) -> None:
+        hanging = self.telemetry.hanging_fault()
+        if hanging is not None and not self.paused:
+            self.explorer.fail(hanging)
+            self._show()
+        else:
+            self._show_header()
+
+    def _show(self) -> None:
+        self._show_header()
+        gpu = self.explorer.gpu
+        fault = self.explorer.problem or (gpu.faults[0] if gpu is not None and gpu.faults else None)
+        self.main.show_machine(fault)
+
+    def _show_header(self) -> None:
+        if not self.main.is_mounted:
+            return
+        snapshot = self.explorer.snapshot
+        state = self.telemetry.liveness(snapshot, self.paused)
+        header = self.main.query_one("#header", Header)
+        header.show(self.explorer.gpu, len(snapshot.gpus) if snapshot else 0, state)
+
+    def show_verdict(
+        self, widget: Verdict, report: CheckReport | None, problem: Fault | None, steps: tuple[int, int] | None
+    ) -> None:
+        """Put the verdict into words."""
+        widget.show(headline(report, problem), notes(report, problem, steps))
+
+    def toggle_pause(self) -> None:
+        """Freeze what is shown; reading goes on underneath."""
+        self.paused = not self.paused
+        self._show_header()
+
+    # The runner's host.
+
+    def report(self) -> CheckReport | None:
+        """The verdict on the plan now."""
+        return self.explorer.report()
+
+    def way_out(self, report: CheckReport) -> str:
+        """What to do about an invalid plan."""
+        ways = []
+        nearest = self.explorer.nearest_feasible()
+        if nearest is not None:
+            ways.append(f"f moves to {nearest / 1000:.3f}")
+        own = self.own_utilization()
+        if own is not None:
+            ways.append(f"o to the running server's own {own:.3f}")
+        return f"Press {', '.join(ways)}." if ways else "Stop a tenant, or plan a smaller model (m)."
+
+    def own_utilization(self) -> float | None:
+        """The running server's utilization, by its command line."""
+        books = self.explorer.books()
+        return None if books is None else wiring.running_utilization(books)
+
+    def make_plan(self) -> MeasurePlan:
+        """Whom to measure."""
+        snapshot, books = self.explorer.snapshot, self.explorer.books()
+        if snapshot is None or books is None:
+            raise GpuTuiError("The machine has not been read yet.", "Wait for the first reading.")
+        demo = None
+        if snapshot.simulated:
+            self._demo = self._demo or wiring.demo_servers(snapshot)
+            demo = self._demo.start()
+        planned = self.explorer.utilization
+        return wiring.measure_plan(self.settings, self.options, snapshot, books, planned, demo=demo)
+
+    async def confirm(self, preview: Preview) -> bool:
+        """Ask once, naming URL and load."""
+        dialog = ConfirmDialog("Measure these services?", texts.load_lines(preview), yes="Measure (y)")
+        answer: bool | None = await self.push_screen_wait(dialog)  # type: ignore[arg-type]
+        return answer is True
+
+    def show_run(self, view: RunView) -> None:
+        """Show how the run stands, in the panel and in the footer."""
+        if not self.main.is_mounted:
+            return
+        for panel in self.main.query(LatencyPanel):
+            panel.show(view)
+        small = self.main.has_class("-compact")
+        self.main.query_one("#footer", Keys).show(progress_line(view) if small else [])
+        if view.state in ("refused", "failed", "done") and small:
+            self.main.panels.show_latency(self.main)
+
+    # Dialogs
+
+    def show_help(self) -> None:
+        """Help for the focused panel first."""
+        named = {
+            "services": "Production services",
+            "history": "Memory",
+            "slider": "Utilization",
+            "bars": "Bars",
+            "verdict": "Verdict",
+            "checks": "Checks",
+            "latency": "Latency",
+        }
+        panels = [(title, getattr(self.main.query_one(f"#{id_}"), "HELP", "")) for id_, title in named.items()]
+        focused = self.main.focused
+        ids = [node.id for node in focused.ancestors_with_self] if focused is not None else []
+        current = next((named[id_] for id_ in ids if id_ in named), "Utilization")
+        bindings = [b for b in MainScreen.BINDINGS if isinstance(b, Binding)]
+        self.push_screen(TextDialog("Help", texts.help_lines(current, panels, bindings)))
+
+    def explain(self) -> None:
+        """Every figure with its source."""
+        report, snapshot = self.explorer.report(), self.explorer.snapshot
+        if report is None or snapshot is None:
+            self.notify("Nothing has been read yet.", severity="warning")
+            return
+        figures = explain(report, snapshot, self.telemetry.age_s(), self.main.utilization_origin)
+        self.push_screen(TextDialog("Where these numbers come from", texts.explain_lines(figures, reason(report))))
+
+    def show_processes(self, service: Service) -> None:
+        """Who a service is."""
+        gpu, snapshot = self.explorer.gpu, self.explorer.snapshot
+        if gpu is not None and snapshot is not None:
+            lines = texts.process_lines(service, gpu, snapshot)
+            self.push_screen(TextDialog(f"{service.name}: {len(service.pids)} processes on GPU {gpu.index}", lines))
+
+    def choose_gpu(self) -> None:
+        """Choose among several GPUs."""
+        snapshot = self.explorer.snapshot
+        if snapshot is None or len(snapshot.gpus) < 2:
+            self.notify("This machine has one GPU.")
+            return
+        rows = [(g.uuid, texts.gpu_line(g, keep_books(snapshot, g, self.explorer.classifier))) for g in snapshot.gpus]
+        current = self.explorer.gpu
+
+        def chosen(uuid: str | None) -> None:
+            if uuid is not None:
+                self.explorer.choose_gpu(uuid)
+                self._show()
+
+        self.push_screen(ChoiceDialog("GPU", rows, current.uuid if current else None), chosen)
+
+    def choose_restarts(self) -> None:
+        """Choose which vLLM instance restarts."""
+        books = self.explorer.books()
+        if books is None or not books.instances:
+            self.notify("No vLLM instance runs on this GPU; nothing restarts.")
+            return
+        rows = [(str(i.owner_pid), texts.instance_line(i)) for i in books.instances]
+        current = str(books.chosen.owner_pid) if books.chosen else None
+
+        def chosen(pid: str | None) -> None:
+            if pid is not None:
+                self.restart_with(int(pid))
+
+        self.push_screen(ChoiceDialog("Which vLLM instance restarts with the plan?", rows, current), chosen)
+
+    def restart_with(self, owner_pid: int | None) -> None:
+        """Make this instance the one that restarts."""
+        books = self.explorer.books()
+        found = [i for i in (books.instances if books else ()) if i.owner_pid == owner_pid]
+        if not found:
+            self.notify("Only a vLLM instance can restart with the plan.", severity="warning")
+            return
+        self.explorer.choose_restarts(found[0])
+        self._show()
+
+    def offer_demo(self) -> None:
+        """Switch to the demo machine, which is labelled simulated; only when asked."""
+        snapshot = self.explorer.snapshot
+        if snapshot is not None and snapshot.simulated:
+            self.notify("This is already a simulated machine.")
+            return
+        self.options = replace(self.options, scenario=None, demo=True)
+        self._settled = False
+        self._histories.clear()
+        self.explorer.snapshot, self.explorer.gpu_uuid, self.explorer.restarts = None, None, None
+        self.telemetry.start(wiring.open_source(self.options, self.settings, self.clock))
+
+    # Copying
+
+    def copy(self, text: str) -> None:
+        """To the clipboard by OSC 52, which also works over ssh where the terminal allows it."""
+        self.copy_to_clipboard(text)
+        self.notify(f"Copied: {text.splitlines()[0]}")
+
+    def copy_verdict(self) -> None:
+        """Copy sentence, breakdown and where the figures are from."""
+        report, snapshot, gpu = self.explorer.report(), self.explorer.snapshot, self.explorer.gpu
+        if report is None or snapshot is None or gpu is None:
+            self.notify("Nothing has been read yet.", severity="warning")
+            return
+        origin = reading_origin(snapshot, self.telemetry.age_s())
+        lines = [
+            reason(report),
+            f"--gpu-memory-utilization {report.gpu_memory_utilization:.3f} on GPU {gpu.index} {gpu.name} ({gpu.uuid})",
+            *(plain(line) for line in check_lines(report)),
+            f"{origin.kind.value}: {origin.source}",
+        ]
+        self.copy("\n".join(lines))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every action of the explorer, and Textual's own."""
+        yield from super().get_system_commands(screen)
+        if isinstance(screen, MainScreen):
+            for binding in MainScreen.BINDINGS:
+                if isinstance(binding, Binding) and binding.id and binding.action != "app.quit":
+                    action = binding.action
+
+                    async def run(action: str = action) -> None:
+                        await screen.run_action(action)
+
+                    words = f"{binding.tooltip or binding.description} ({texts.key_words(binding.key)})"
+                    yield SystemCommand(binding.description, words, run)

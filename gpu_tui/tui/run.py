@@ -1,0 +1,140 @@
+"""The run button: pre-flight, confirmation, the measuring child, its events on the way to the panels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from textual.worker import Worker
+
+from gpu_tui.bench.child import MeasureRun
+from gpu_tui.bench.events import Preview, Progress, RequestDone, Summary
+from gpu_tui.bench.plan import MeasurePlan
+from gpu_tui.core.checks import CheckReport, Status
+from gpu_tui.core.reasons import reason
+from gpu_tui.errors import GpuTuiError
+from gpu_tui.tui.widgets.latency import RunView
+
+
+class RunHost(Protocol):
+    """What the runner needs of the app."""
+
+    def report(self) -> CheckReport | None:
+        """The verdict on the plan now."""
+        ...
+
+    def way_out(self, report: CheckReport) -> str:
+        """What to do about an invalid plan."""
+        ...
+
+    def make_plan(self) -> MeasurePlan:
+        """Whom to measure, with what load. May block for a moment: called on a thread."""
+        ...
+
+    async def confirm(self, preview: Preview) -> bool:
+        """Ask before load goes to a real service."""
+        ...
+
+    def show_run(self, view: RunView) -> None:
+        """Show how the run stands."""
+        ...
+
+
+class Runner:
+    """One run at a time."""
+
+    def __init__(self, host: RunHost, spawn: Callable[..., Worker[None]]) -> None:
+        self._host = host
+        self._spawn = spawn
+        self._run: MeasureRun | None = None
+        self._worker: Worker[None] | None = None
+        self.view = RunView()
+
+    def start(self) -> None:
+        """Run, if the plan is valid and nothing runs yet."""
+        if self.view.busy:
+            return
+        report = self._host.report()
+        if report is None or report.status is not Status.VALID:
+            self._refuse(report)
+            return
+        self._tell(
+            replace(
+                self.view,
+                state="asking",
+                message="Looking for the services' endpoints …",
+                summary=None,
+                requests=(),
+                progress=None,
+                planned=report.gpu_memory_utilization,
+            )
+        )
+        self._worker = self._spawn(self._measure(), exclusive=True, group="bench")
+
+    def cancel(self) -> bool:
+        """End a run under way, its child and its sockets; False when there is none."""
+        if not self.view.busy:
+            return False
+        if self._worker is not None:
+            self._worker.cancel()
+        self._tell(replace(self.view, state="cancelled", message="Cancelled; nothing was kept.", progress=None))
+        return True
+
+    def _refuse(self, report: CheckReport | None) -> None:
+        words = "The machine has not been read yet." if report is None else reason(report)
+        way = "" if report is None or report.status is not Status.INVALID else f" {self._host.way_out(report)}"
+        self._tell(
+            replace(
+                self.view, state="refused", message=f"Nothing was measured: {words}.{way}", summary=None, requests=()
+            )
+        )
+
+    async def _measure(self) -> None:
+        try:
+            plan = await asyncio.to_thread(self._host.make_plan)
+            if not plan.simulated and not await self._confirmed(plan):
+                return
+            await self._load(plan)
+        except GpuTuiError as error:
+            self._tell(replace(self.view, state="failed", message=f"{error.message} {error.remedy}", progress=None))
+
+    async def _confirmed(self, plan: MeasurePlan) -> bool:
+        preview: Preview | None = None
+        async with MeasureRun(plan, dry_run=True) as run:
+            async for event in run.events():
+                if isinstance(event, Preview):
+                    preview = event
+        if preview is None or (preview.llm is None and preview.stt is None):
+            reasons = preview.reason if preview else {}
+            told = "; ".join(f"{kind.upper()} {why}" for kind, why in sorted(reasons.items()))
+            hint = "Name endpoints in the configuration ([endpoints] llm, stt)."
+            self._tell(replace(self.view, state="done", message=f"{told or 'unmeasured: no endpoint'}. {hint}"))
+            return False
+        if not await self._host.confirm(preview):
+            self._tell(replace(self.view, state="cancelled", message="Nothing was sent."))
+            return False
+        return True
+
+    async def _load(self, plan: MeasurePlan) -> None:
+        self._tell(replace(self.view, state="running", message="", simulated=plan.simulated))
+        requests: list[RequestDone] = []
+        async with MeasureRun(plan) as run:
+            async for event in run.events():
+                if isinstance(event, RequestDone):
+                    requests.append(event)
+                    self._tell(replace(self.view, requests=tuple(requests)))
+                elif isinstance(event, Progress):
+                    self._tell(replace(self.view, progress=event))
+                elif isinstance(event, Summary):
+                    self._finish(event)
+
+    def _finish(self, summary: Summary) -> None:
+        message = "" if summary.measured else "Nothing could be measured."
+        runs = (*self.view.runs, summary)
+        self._tell(replace(self.view, state="done", message=message, summary=summary, progress=None, runs=runs))
+
+    def _tell(self, view: RunView) -> None:
+        self.view = view
+        self._host.show_run(view)

@@ -1,0 +1,1 @@
+"""Screens: the explorer, and the dialogs over it."""

@@ -1,0 +1,300 @@
+"""The one working screen: composition, bindings, and the single call that redraws after a key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from gpu_tui.core.origins import Origin, OriginKind
+from gpu_tui.core.snapshot import Fault
+from gpu_tui.tui.panels import Panels
+from gpu_tui.tui.widgets.bars import Bars
+from gpu_tui.tui.widgets.checks import CheckBreakdown, MibInput
+from gpu_tui.tui.widgets.header import Header
+from gpu_tui.tui.widgets.history import HistoryPanel
+from gpu_tui.tui.widgets.keys import Keys
+from gpu_tui.tui.widgets.latency import LatencyPanel
+from gpu_tui.tui.widgets.services import ServiceTable
+from gpu_tui.tui.widgets.slider import UtilizationSlider
+from gpu_tui.tui.widgets.verdict import Verdict
+from gpu_tui.view.explorer import Explorer
+
+_W = TypeVar("_W", bound=Widget)
+
+if TYPE_CHECKING:
+    from gpu_tui.tui.app import GpuTuiApp
+
+
+def _bind(key: str, action: str, words: str, id: str, tooltip: str = "") -> Binding:  # noqa: A002
+    return Binding(key, action, words, show=False, id=id, tooltip=tooltip or words)
+
+
+class MainScreen(Screen[None]):
+    """The explorer."""
+
+    BINDINGS = [
+        _bind("left", "nudge(-10)", "Less", "plan.less", "Utilization −0.01"),
+        _bind("right", "nudge(10)", "More", "plan.more", "Utilization +0.01"),
+        _bind("shift+left", "nudge(-50)", "Much less", "plan.much-less", "Utilization −0.05"),
+        _bind("shift+right", "nudge(50)", "Much more", "plan.much-more", "Utilization +0.05"),
+        _bind("ctrl+left,minus", "nudge(-1)", "A little less", "plan.little-less", "Utilization −0.001"),
+        _bind("ctrl+right,plus,equals_sign", "nudge(1)", "A little more", "plan.little-more", "Utilization +0.001"),
+        _bind("home", "move(1)", "Lowest", "plan.lowest", "Lowest utilization"),
+        _bind("end", "move(1000)", "Whole GPU", "plan.highest", "The whole GPU"),
+        _bind("left_square_bracket", "edge(0)", "Lower end", "plan.lower-end", "Lower end of the feasible range"),
+        _bind("right_square_bracket", "edge(1)", "Upper end", "plan.upper-end", "Upper end of the feasible range"),
+        _bind("f", "feasible", "Nearest feasible", "plan.feasible", "Nearest utilization that fits"),
+        _bind("o", "own", "Server's own", "plan.own", "The running server's own utilization"),
+        _bind("m", "edit('model-mib')", "Edit model", "plan.model", "Edit the model's memory (MiB)"),
+        _bind("k", "edit('kv-mib')", "Edit minimum KV", "plan.kv", "Edit the minimum KV cache (MiB)"),
+        _bind("r", "run", "Run measurements", "run.start", "Measure the live services' STT and LLM latency"),
+        _bind("escape", "escape", "Cancel", "run.cancel", "Cancel the measurement; forget a typed number"),
+        _bind("e", "explain", "Explain", "explain", "Every figure: formula, inputs, source, age"),
+        _bind("l", "panels", "Next panel", "panels", "Next panel in the services' place (small terminals)"),
+        _bind("v", "restarts", "Which vLLM restarts", "restarts", "Choose which vLLM instance restarts"),
+        _bind("g", "gpu", "Choose GPU", "gpu", "Choose another GPU"),
+        _bind("p", "pause", "Pause", "pause", "Freeze what is shown; go on"),
+        _bind("y", "copy_flag", "Copy flag", "copy.flag", "Copy --gpu-memory-utilization (OSC 52)"),
+        _bind("Y", "copy_verdict", "Copy verdict", "copy.verdict", "Copy the whole verdict (OSC 52)"),
+        _bind("c", "theme", "Colour-blind theme", "theme", "Switch the colour-blind-safe theme"),
+        _bind("d", "demo", "Demo machine", "demo", "Show the built-in demo machine (simulated)"),
+        _bind("question_mark", "help", "Help", "help", "Help for the focused panel, and all keys"),
+        _bind("q", "app.quit", "Quit", "quit"),
+        _bind("enter", "commit", "Take typed number", "plan.commit", "Take the typed utilization"),
+        _bind("backspace", "erase", "Erase", "plan.erase", "Take back a typed digit"),
+    ]
+
+    def __init__(self, explorer: Explorer) -> None:
+        super().__init__()
+        self.explorer = explorer
+        self.utilization_origin = Origin(kind=OriginKind.ASSUMED, source="default")
+        self.panels = Panels()
+
+    @property
+    def gpu_app(self) -> GpuTuiApp:
+        """The app, typed."""
+        return cast("GpuTuiApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """All panels; the small layouts hide some."""
+        yield Header(id="header")
+        with Horizontal(id="top"):
+            yield _titled(ServiceTable(id="services"), "Production services")
+            yield _titled(HistoryPanel(id="history"), "Memory, last 5 min")
+            yield _titled(LatencyPanel(id="latency-tab"), "Latency")
+        with Vertical(id="slider-box") as box:
+            box.border_title = "vLLM --gpu-memory-utilization"
+            yield UtilizationSlider(self.explorer.permille, self._moved, id="slider")
+            yield Bars(id="bars")
+        yield Verdict(id="verdict")
+        with Horizontal(id="bottom"):
+            yield _titled(CheckBreakdown(id="checks"), "Checks")
+            yield _titled(LatencyPanel(id="latency"), "Latency")
+        yield Keys(id="footer")
+
+    def on_mount(self) -> None:
+        """The slider has the focus."""
+        self.query_one(UtilizationSlider).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose the layout for this size."""
+        self.panels.fit(self, event.size)
+        self.query_one(Verdict).max_rows = 3 if event.size.height >= 30 else 2
+        self.show_plan()
+
+    def show_plan(self) -> None:
+        """Redraw slider, bars, verdict and checks: all that one key press changes, in one call."""
+        if not self.is_mounted:
+            return
+        explorer = self.explorer
+        report = explorer.report()
+        problem = explorer.problem
+        steps = explorer.feasible_permille()
+        self.query_one("#slider", UtilizationSlider).show(explorer.permille, steps)
+        self.query_one("#bars", Bars).show(report)
+        self.gpu_app.show_verdict(self.query_one("#verdict", Verdict), report, problem, steps)
+        checks = self.query_one("#checks", CheckBreakdown)
+        checks.border_title = f"Checks at {explorer.utilization:.3f}"
+        checks.show(report)
+        self.query_one("#history", HistoryPanel).plan(report.allocation_bytes if report else None)
+
+    def show_machine(self, fault: Fault | None) -> None:
+        """Redraw what a reading changes, then the plan over it."""
+        if not self.is_mounted:
+            return
+        books = self.explorer.books()
+        self.query_one("#services", ServiceTable).show(books, fault)
+        history = self.gpu_app.history_of(self.explorer.gpu)
+        report = self.explorer.report()
+        self.query_one("#history", HistoryPanel).show(history, books, report.allocation_bytes if report else None)
+        self.show_plan()
+
+    def _moved(self, permille: int) -> None:
+        self.explorer.set_permille(permille)
+        self.utilization_origin = Origin(kind=OriginKind.ASSUMED, source="the slider")
+        self.show_plan()
+
+    # Keys of the slider reach it from everywhere but a text field.
+
+    @property
+    def slider(self) -> UtilizationSlider:
+        """The slider."""
+        return self.query_one("#slider", UtilizationSlider)
+
+    def on_key(self, event: events.Key) -> None:
+        """Digits and the point type a utilization."""
+        character = event.character or ""
+        if isinstance(self.focused, Input) or len(character) != 1:
+            return
+        if character in "0123456789.":
+            event.stop()
+            event.prevent_default()
+            if not self.slider.has_focus:
+                self.slider.focus()
+            self.slider.type_key(character)
+
+    def action_nudge(self, steps: int) -> None:
+        """Move by steps of 0.001."""
+        self.slider.move_to(self.explorer.permille + steps)
+
+    def action_move(self, permille: int) -> None:
+        """Go to a value."""
+        self.slider.move_to(permille)
+
+    def action_edge(self, end: int) -> None:
+        """Go to an end of the feasible range."""
+        steps = self.explorer.feasible_permille()
+        if steps is None:
+            self.notify("No utilization fits now; the verdict says what to free.", severity="warning")
+        else:
+            self.slider.move_to(steps[end])
+
+    def action_feasible(self) -> None:
+        """Go to the nearest feasible value."""
+        nearest = self.explorer.nearest_feasible()
+        if nearest is None:
+            self.notify("No utilization fits now; the verdict says what to free.", severity="warning")
+        else:
+            self.slider.move_to(nearest)
+
+    def action_own(self) -> None:
+        """Go to the running server's own value."""
+        own = self.gpu_app.own_utilization()
+        if own is None:
+            self.notify("The running server's command line names no utilization.", severity="warning")
+        else:
+            self.slider.move_to(round(own * 1000))
+
+    def action_commit(self) -> None:
+        """Take the typed utilization."""
+        if self.slider.typed and (text := self.slider.commit()) is not None:
+            self.notify(f"{text!r} is no utilization. Type 0.45, or 45 for 45 %.", severity="warning")
+
+    def action_erase(self) -> None:
+        """Take back a typed digit."""
+        if self.slider.typed:
+            self.slider.erase()
+
+    def action_edit(self, field: str) -> None:
+        """Edit a figure of the model."""
+        if self.has_class("-tiny"):
+            self.panels.show_tab(self, "")
+        target = self.query_one(f"#{field}", MibInput)
+        target.focus()
+        target.select_all()
+
+    def action_escape(self) -> None:
+        """The nearest thing to leave: a typed number, then a run, then a panel's focus."""
+        if self.slider.typed:
+            self.slider.drop()
+        elif not self.gpu_app.runner.cancel():
+            self.slider.focus()
+
+    def action_panels(self) -> None:
+        """Next panel in the services' place."""
+        if not self.panels.cycle(self):
+            self.notify("All panels are on the screen.")
+
+    def action_run(self) -> None:
+        """Measure, or cancel a measurement by its button."""
+        if not (self.gpu_app.runner.view.state == "running" and self.gpu_app.runner.cancel()):
+            self.gpu_app.runner.start()
+
+    def action_explain(self) -> None:
+        """Explain every figure."""
+        self.gpu_app.explain()
+
+    def action_restarts(self) -> None:
+        """Choose which instance restarts."""
+        self.gpu_app.choose_restarts()
+
+    def action_gpu(self) -> None:
+        """Choose a GPU."""
+        self.gpu_app.choose_gpu()
+
+    def action_pause(self) -> None:
+        """Freeze, or go on."""
+        self.gpu_app.toggle_pause()
+
+    def action_copy_flag(self) -> None:
+        """Copy the flag."""
+        self.gpu_app.copy(f"--gpu-memory-utilization {self.explorer.utilization:.3f}")
+
+    def action_copy_verdict(self) -> None:
+        """Copy the verdict."""
+        self.gpu_app.copy_verdict()
+
+    def action_theme(self) -> None:
+        """Switch the colour-blind-safe theme."""
+        safe = "gpu-tui-colour-blind"
+        self.app.theme = "gpu-tui" if self.app.theme == safe else safe
+
+    def action_demo(self) -> None:
+        """Show the demo machine."""
+        self.gpu_app.offer_demo()
+
+    def action_help(self) -> None:
+        """Help for the focused panel."""
+        self.gpu_app.show_help()
+
+    @on(ServiceTable.DetailsRequested)
+    def _details(self, event: ServiceTable.DetailsRequested) -> None:
+        self.gpu_app.show_processes(event.service)
+
+    @on(ServiceTable.RestartsChosen)
+    def _restarts(self, event: ServiceTable.RestartsChosen) -> None:
+        self.gpu_app.restart_with(event.service.instance_pid)
+
+    @on(CheckBreakdown.NeedChanged)
+    def _need(self, event: CheckBreakdown.NeedChanged) -> None:
+        typed = Origin(kind=OriginKind.ASSUMED, source="typed in the explorer")
+        need = self.explorer.need
+        if event.model_bytes is not None:
+            need = replace(need, model_bytes=event.model_bytes, model_origin=typed)
+        if event.min_kv_cache_bytes is not None:
+            need = replace(need, min_kv_cache_bytes=event.min_kv_cache_bytes, min_kv_cache_origin=typed)
+        self.explorer.set_need(need)
+        self.slider.focus()
+        self.show_plan()
+
+    @on(CheckBreakdown.Refused)
+    def _refused(self, event: CheckBreakdown.Refused) -> None:
+        self.notify(f"{event.text!r} is no size in MiB. Type a number above 0.", severity="warning")
+
+    @on(MibInput.GivenUp)
+    def _given_up(self) -> None:
+        self.query_one(CheckBreakdown).restore()
+        self.slider.focus()
+
+
+def _titled(widget: _W, title: str) -> _W:
+    widget.border_title = title
+    return widget

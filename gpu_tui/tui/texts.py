@@ -1,0 +1,125 @@
+"""The longer texts of the dialogs, from values and from the bindings themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from textual.binding import Binding
+
+from gpu_tui.bench.events import Preview
+from gpu_tui.core.books import Books, Instance, Service
+from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.view.explain import Explained, age_words
+from gpu_tui.view.rows import mib
+from gpu_tui.view.spans import Line
+from gpu_tui.view.text import clean, mask_cmdline
+
+_KEYS = {
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "question_mark": "?",
+    "escape": "esc",
+}
+
+
+def key_words(keys: str) -> str:
+    """``shift+left`` as ``⇧←``."""
+    shown = []
+    for key in keys.split(","):
+        *modifiers, last = key.split("+")
+        marks = "".join({"shift": "⇧", "ctrl": "^"}.get(m, f"{m}+") for m in modifiers)
+        shown.append(marks + _KEYS.get(last, last))
+    return " ".join(shown)
+
+
+def help_lines(focused: str, panels: Sequence[tuple[str, str]], bindings: Iterable[Binding]) -> list[Line]:
+    """Help: the focused panel first, then all keys, then the other panels."""
+    first = [(name, text) for name, text in panels if name == focused]
+    rest = [(name, text) for name, text in panels if name != focused]
+    lines: list[Line] = []
+    for name, text in first:
+        lines += [[(name, "strong")], [(text, "")], []]
+    lines.append([("Keys", "strong")])
+    for binding in bindings:
+        lines.append([(f"  {key_words(binding.key):<10}", "key"), (binding.tooltip or binding.description, "")])
+    lines.append([])
+    for name, text in rest:
+        lines += [[(name, "strong")], [(text, "")], []]
+    return lines
+
+
+def explain_lines(figures: Sequence[Explained], sentence: str) -> list[Line]:
+    """Each figure with its formula, origin, source and age."""
+    lines: list[Line] = [[(sentence, "strong")], [("Sizes in MiB.", "dim")], []]
+    for one in figures:
+        age = age_words(one.origin)
+        lines.append([(f"{one.name:<24}", "strong"), (f"{one.value:>11}", ""), (f"  {one.formula}", "")])
+        source = f"{one.origin.kind.value}: {clean(one.origin.source, 120)}" + (f", {age}" if age else "")
+        lines.append([(f"{'':<37}{source}", "dim")])
+    return lines
+
+
+def process_lines(service: Service, gpu: Gpu, snapshot: Snapshot) -> list[Line]:
+    """A service's processes: pid, memory, user, name and command line, secrets masked."""
+    sizes = {p.pid: p.used_bytes for p in gpu.processes or ()}
+    lines: list[Line] = []
+    if service.note:
+        lines += [[(service.note, "warn")], []]
+    for pid in service.pids:
+        info = snapshot.processes.get(pid)
+        user = clean(info.user, 16) if info and info.user else "?"
+        name = clean(info.name, 40) if info and info.name else "?"
+        lines.append([(f"{pid:>9} {mib(sizes.get(pid)):>8} MiB  {user:<10} ", ""), (name, "strong")])
+        if info is not None and info.cmdline:
+            lines.append([(f"{'':<11}{clean(' '.join(mask_cmdline(info.cmdline)), 400)}", "dim")])
+        problem = "not found" if info is None else info.problem
+        if problem:
+            lines.append([(f"{'':<11}{clean(problem, 80)}", "warn")])
+    return lines or [[("It holds nothing on this GPU.", "dim")]]
+
+
+def gpu_line(gpu: Gpu, books: Books | None) -> Line:
+    """One GPU of the list."""
+    used = mib(gpu.used_bytes)
+    line: Line = [(f"{gpu.index:>2}  {clean(gpu.name, 32):<26}", ""), (f"{used:>8} / {mib(gpu.total_bytes)} MiB", "")]
+    if gpu.faults:
+        line.append((f"  ! {gpu.faults[0].kind.value.replace('_', ' ')}", "warn"))
+    elif books is not None and books.instances:
+        line.append((f"  {', '.join(i.label for i in books.instances)}", "dim"))
+    return line
+
+
+def instance_line(instance: Instance) -> Line:
+    """One vLLM instance of the list."""
+    port = "port unknown" if instance.port is None else f"port {instance.port}"
+    model = instance.args.model if instance.args else None
+    told = f"{instance.owner_pid:>9}  {port:<13}{mib(instance.used_bytes):>8} MiB"
+    return [(told, ""), (f"  {clean(model, 60)}" if model else "", "dim")]
+
+
+def load_lines(preview: Preview) -> list[Line]:
+    """What a run would do to whom."""
+    lines: list[Line] = []
+    endpoints = (("LLM", preview.llm, "streamed chat completions"), ("STT", preview.stt, "clips of speech"))
+    for kind, endpoint, what in endpoints:
+        if endpoint is None:
+            lines.append(
+                [(f"{kind}  ", "strong"), (clean(preview.reason.get(kind.lower(), "not measured"), 200), "dim")]
+            )
+            continue
+        model = f", model {clean(endpoint.model, 80)}" if endpoint.model else ""
+        lines.append([(f"{kind}  ", "strong"), (clean(endpoint.url, 120), "key")])
+        lines.append([(f"     {clean(endpoint.origin, 120)}{model}", "dim")])
+        lines.append(
+            [(f"     {preview.requests} {what} after {preview.warmup} warm-ups, {preview.concurrency} at once", "")]
+        )
+    if preview.llm is not None:
+        words = f"Prompts of about {preview.prompt_words} words, answers of {preview.output_tokens} tokens."
+        lines += [[], [(words, "dim")]]
+    lines += [[(clean(note, 200), "warn")] for note in preview.notes]
+    lines += [[], [("This puts load on services that may be in production.", "warn")]]
+    return lines

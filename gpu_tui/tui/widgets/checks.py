@@ -1,0 +1,147 @@
+"""The three checks, and the model's figures, editable in place."""
+
+from __future__ import annotations
+
+import math
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widgets import Input, Label
+
+from gpu_tui.core.checks import CheckReport
+from gpu_tui.core.origins import OriginKind
+from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.units import format_mib, mib_to_bytes
+from gpu_tui.view.rows import check_lines
+from gpu_tui.view.spans import Line
+
+LARGEST_MIB = 10_000_000
+"""No GPU has 10 TB; a figure above is a slip of the finger."""
+
+
+class CheckLines(Panel):
+    """The breakdown itself."""
+
+    def __init__(self) -> None:
+        super().__init__(id="check-lines")
+        self._report: CheckReport | None = None
+
+    def show(self, report: CheckReport | None) -> None:
+        """Show this verdict's checks."""
+        self._report = report
+        self.refresh()
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        """Need, have, margin, and the sums behind them."""
+        if self._report is None:
+            return [[("nothing read yet", "dim")]]
+        return check_lines(self._report, width, height)
+
+
+class MibInput(Input):
+    """A figure in MiB. Enter takes it, escape gives it up."""
+
+    BINDINGS = [Binding("escape", "give_up", "Give up", show=False)]
+
+    class GivenUp(Message):
+        """Escape was pressed."""
+
+        def __init__(self, field: MibInput) -> None:
+            super().__init__()
+            self.field = field
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id, compact=True, restrict=r"[0-9.]*", max_length=9)
+
+    def action_give_up(self) -> None:
+        """Leave the field as it was."""
+        self.post_message(self.GivenUp(self))
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The figure; None when it is none."""
+        try:
+            mib = float(self.value)
+        except ValueError:
+            return None
+        return mib_to_bytes(mib) if math.isfinite(mib) and 0 < mib <= LARGEST_MIB else None
+
+
+class CheckBreakdown(Vertical):
+    """Checks above, the model's figures below."""
+
+    HELP = (
+        "1: does the allocation (total × u) hold the model and the least KV cache? 2: is there room for that beside "
+        "the tenants at all (free + what comes free)? 3: does the whole allocation fit there? m and k edit the model's "
+        "memory and the minimum KV cache, in MiB; they are marked assumed until they are derived or measured."
+    )
+
+    class NeedChanged(Message):
+        """The user typed another model size or minimum KV cache; sizes in bytes, None: unchanged."""
+
+        def __init__(self, model_bytes: int | None, min_kv_cache_bytes: int | None) -> None:
+            super().__init__()
+            self.model_bytes = model_bytes
+            self.min_kv_cache_bytes = min_kv_cache_bytes
+
+    class Refused(Message):
+        """What was typed is no size."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._report: CheckReport | None = None
+
+    def compose(self) -> ComposeResult:
+        """Breakdown and fields."""
+        yield CheckLines()
+        with Horizontal(id="need"):
+            yield Label("model ", classes="word")
+            yield MibInput(id="model-mib")
+            yield Label(" + min KV ", classes="word")
+            yield MibInput(id="kv-mib")
+            yield Label(" MiB", id="need-origin")
+
+    def show(self, report: CheckReport | None) -> None:
+        """Show this verdict; a field being edited is left alone."""
+        self._report = report
+        self.query_one(CheckLines).show(report)
+        if report is not None:
+            self._fill(self.query_one("#model-mib", MibInput), report.need.model_bytes)
+            self._fill(self.query_one("#kv-mib", MibInput), report.need.min_kv_cache_bytes)
+            kinds = {report.need.model_origin.kind, report.need.min_kv_cache_origin.kind}
+            words = " MiB assumed" if OriginKind.ASSUMED in kinds else " MiB"
+            label = self.query_one("#need-origin", Label)
+            if str(label.content) != words:
+                label.update(words)
+
+    def _fill(self, field: MibInput, size: int) -> None:
+        text = format_mib(size) if size % (1024 * 1024) == 0 else format_mib(size, 1)
+        if not field.has_focus and field.value != text:
+            field.value = text
+
+    @on(Input.Submitted)
+    def take(self, event: Input.Submitted) -> None:
+        """Plan with the typed figure."""
+        event.stop()
+        field = event.input
+        if isinstance(field, MibInput):
+            size = field.size_bytes
+            if size is None:
+                self.post_message(self.Refused(field.value))
+            elif field.id == "model-mib":
+                self.post_message(self.NeedChanged(size, None))
+            else:
+                self.post_message(self.NeedChanged(None, size))
+
+    def restore(self) -> None:
+        """Put the figures in effect back into the fields."""
+        if self._report is not None:
+            self.query_one("#model-mib", MibInput).value = format_mib(self._report.need.model_bytes)
+            self.query_one("#kv-mib", MibInput).value = format_mib(self._report.need.min_kv_cache_bytes)

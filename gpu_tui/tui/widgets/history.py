@@ -1,0 +1,66 @@
+"""Memory of each service over the last minutes, with the planned level."""
+
+from __future__ import annotations
+
+from gpu_tui.core.books import Books
+from gpu_tui.core.history import History
+from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.units import bytes_to_mib
+from gpu_tui.view.braille import Canvas
+from gpu_tui.view.spans import Line
+
+_LEFT = 6
+
+
+class HistoryPanel(Panel):
+    """Braille lines, newest at the right."""
+
+    HELP = (
+        "Memory of each service over the last five minutes, newest at the right; the dotted line is the planned "
+        "allocation. A gap is a time when nothing could be read."
+    )
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._history: History | None = None
+        self._books: Books | None = None
+        self._planned: int | None = None
+
+    def show(self, history: History | None, books: Books | None, planned_bytes: int | None) -> None:
+        """Draw this history with this level."""
+        self._history, self._books, self._planned = history, books, planned_bytes
+        self.refresh()
+
+    def plan(self, planned_bytes: int | None) -> None:
+        """Move the level."""
+        if planned_bytes != self._planned:
+            self._planned = planned_bytes
+            self.refresh()
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        """Canvas, axis, legend."""
+        history, books = self._history, self._books
+        if history is None or books is None or not books.total_bytes:
+            return [[("nothing read yet", "dim")]]
+        canvas = Canvas(width - _LEFT, max(1, height - 1))
+        total = float(books.total_bytes)
+        if self._planned is not None:
+            canvas.level(self._planned, total, "warn")
+        running = [s.name for s in books.services if s.running]
+        for name in reversed(running):
+            canvas.line(history.resample(name, canvas.dots[0]), total, f"fg-{name}")
+        lines = canvas.lines()
+        labels = {0: f"{bytes_to_mib(books.total_bytes):.0f}", len(lines) - 1: "0"}
+        drawn: list[Line] = [[(f"{labels.get(i, ''):>5} ", "dim"), *line] for i, line in enumerate(lines)]
+        return [*drawn, self._legend(running, width)]
+
+    def _legend(self, names: list[str], width: int) -> Line:
+        line: Line = []
+        used = 0
+        entries = [*((f"● {name} ", f"fg-{name}") for name in names), ("┄ plan", "warn")]
+        for text, tone in entries:
+            if used + len(text) > width:
+                break
+            line.append((text, tone))
+            used += len(text)
+        return line

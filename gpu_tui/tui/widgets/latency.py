@@ -1,0 +1,180 @@
+"""The latency panel: what was measured, at which utilization, and the button that measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Button, Label
+
+from gpu_tui.bench.events import Progress, RequestDone, Summary
+from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.tui.widgets.plot import LatencyPlot, Series
+from gpu_tui.view.latency import errors, figure, ms, progress_bar
+from gpu_tui.view.spans import Line, wrap
+from gpu_tui.view.text import clean
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What a run has told so far."""
+
+    state: str = "idle"
+    """``idle``, ``asking``, ``running``, ``done``, ``cancelled``, ``refused`` or ``failed``."""
+    message: str = ""
+    progress: Progress | None = None
+    requests: tuple[RequestDone, ...] = ()
+    summary: Summary | None = None
+    planned: float | None = None
+    """The slider's utilization when the run was asked for."""
+    simulated: bool = False
+    runs: tuple[Summary, ...] = field(default=())
+    """Finished runs of this session, oldest first."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is being asked for or under way."""
+        return self.state in ("asking", "running")
+
+
+def progress_line(run: RunView) -> Line:
+    """One line for the footer or the panel; empty when idle."""
+    progress = run.progress
+    if run.state != "running":
+        return []
+    if progress is None or progress.phase == "resolve":
+        return [(" ▓ looking for endpoints, esc cancels ", "key")]
+    what = (progress.kind or "").upper()
+    phase = " warm-up" if progress.phase == "warmup" else ""
+    left = f"  {progress.left_s:.0f} s left" if progress.left_s is not None else ""
+    bar = progress_bar(progress.done, progress.total)
+    return [(f" {bar} {what}{phase} {progress.done}/{progress.total}{left}, esc cancels ", "key")]
+
+
+class LatencyLines(Panel):
+    """Figures of the run, live or done."""
+
+    def __init__(self) -> None:
+        super().__init__(classes="latency-lines")
+        self._run = RunView()
+
+    def show(self, run: RunView) -> None:
+        """Show this run."""
+        self._run = run
+        self.refresh()
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        """Message, figures, whose utilization they belong to."""
+        run = self._run
+        lines: list[Line] = []
+        if run.message:
+            tone = "bad" if run.state in ("failed", "refused") else "dim"
+            lines += wrap([(clean(run.message, 400), tone)], width)
+        if run.summary is not None:
+            for line in summary_lines(run.summary):
+                lines += wrap(line, width, indent=2)
+        elif run.state == "running":
+            lines += self._live(run, width)
+        elif not run.message:
+            words = "r measures the live services: LLM (TTFT, ITL, end-to-end), then STT (latency, RTF)."
+            lines += wrap([(words, "dim")], width)
+        return lines
+
+    def _live(self, run: RunView, width: int) -> list[Line]:
+        done = [r for r in run.requests if r.error is None]
+        failed = len(run.requests) - len(done)
+        last = done[-1] if done else None
+        words = "no answer yet"
+        if last is not None and last.kind == "llm" and last.ttft_ms is not None:
+            words = f"last: TTFT {ms(last.ttft_ms)} ms" + (f", end-to-end {ms(last.e2e_ms)} ms" if last.e2e_ms else "")
+        elif last is not None and last.latency_ms is not None:
+            words = f"last: STT {ms(last.latency_ms)} ms"
+        lines = wrap([(words, "")], width)
+        if failed:
+            lines += wrap([(f"! {failed} failed, last: {clean(run.requests[-1].message, 200)}", "warn")], width)
+        return lines
+
+
+def summary_lines(summary: Summary) -> list[Line]:
+    """A finished run in words."""
+    lines: list[Line] = []
+    llm, stt = summary.llm, summary.stt
+    if llm is not None:
+        rate = "" if llm.output_tokens_per_s is None else f"  {llm.output_tokens_per_s:.0f} tokens/s"
+        lines.append([("LLM ", "strong"), *figure("TTFT", llm.ttft_ms, llm.n), (" ms", "dim")])
+        lines.append([("    ", ""), *figure("ITL", llm.itl_ms, llm.n), (" ms", "dim")])
+        lines.append([("    ", ""), *figure("end-to-end", llm.e2e_ms, llm.n), (f" ms  n={llm.n}{rate}", "dim")])
+        lines += _failures("LLM", llm.errors)
+    if stt is not None:
+        lines.append([("STT ", "strong"), *figure("latency", stt.latency_ms, stt.n), (f" ms  n={stt.n}", "dim")])
+        lines.append([("    ", ""), *figure("RTF", stt.rtf, stt.n, extremes=False)])
+        lines += _failures("STT", stt.errors)
+    for kind, why in sorted(summary.reason.items()):
+        lines.append([(f"{kind.upper()} {clean(why, 200)}", "warn")])
+    if summary.oom_events:
+        lines.append([(f"✗ {summary.oom_events} CUDA out-of-memory answers", "bad")])
+    lines.append(_where(summary))
+    return lines
+
+
+def _failures(kind: str, counts: dict[str, int]) -> list[Line]:
+    told = errors(counts)
+    return [[(f"! {kind} errors: {clean(told, 200)}", "warn")]] if told else []
+
+
+def _where(summary: Summary) -> Line:
+    actual, planned = summary.gpu_memory_utilization.actual, summary.gpu_memory_utilization.planned
+    running = "an unknown utilization" if actual is None else f"{actual:.3f}"
+    words = f"measured with the server at {running}"
+    if planned is not None and planned != actual:
+        words += f", not at the plan's {planned:.3f}"
+    few = any(result is not None and 0 < result.n < 20 for result in (summary.llm, summary.stt))
+    label: Line = [("SIMULATED ", "warn")] if summary.simulated else []
+    return [*label, (words + ("; * p95 of few samples" if few else ""), "dim")]
+
+
+def series_of(requests: tuple[RequestDone, ...]) -> list[Series]:
+    """What is plotted: each request's TTFT and end-to-end time, and each clip's latency."""
+    llm = [r for r in requests if r.kind == "llm" and r.error is None]
+    stt = [r for r in requests if r.kind == "stt" and r.error is None]
+    ttft = tuple((r.index + 1.0, r.ttft_ms) for r in llm if r.ttft_ms is not None)
+    e2e = tuple((r.index + 1.0, r.e2e_ms) for r in llm if r.e2e_ms is not None)
+    clip = tuple((r.index + 1.0, r.latency_ms) for r in stt if r.latency_ms is not None)
+    return [
+        Series("LLM TTFT", ttft, "●", "series-0"),
+        Series("LLM end-to-end", e2e, "◆", "series-1"),
+        Series("STT", clip, "×", "series-2"),
+    ]
+
+
+class LatencyPanel(Vertical):
+    """Figures, plot, button."""
+
+    HELP = (
+        "r measures the services that run now, in a process of its own: the LLM by streamed chat completions, then STT "
+        "by a shipped clip. The figures belong to the utilization the server really runs at, not to the slider's. "
+        "Warm-ups are excluded. esc cancels. SIMULATED marks the demo's own endpoints."
+    )
+
+    def compose(self) -> ComposeResult:
+        """Figures, plot, button row."""
+        yield LatencyLines()
+        yield LatencyPlot()
+        with Horizontal(classes="run-row"):
+            yield Button("Run measurements", compact=True, classes="run-button", action="screen.run")
+            yield Label("", classes="run-progress")
+
+    def show(self, run: RunView) -> None:
+        """Show this run; the lines take the height they need, the plot the rest."""
+        lines = self.query_one(LatencyLines)
+        lines.show(run)
+        width = max(1, self.content_size.width)
+        needed = len(lines.draw(width, 99))
+        lines.styles.height = needed
+        simulated = "SIMULATED" if run.simulated else ""
+        self.query_one(LatencyPlot).show(series_of(run.requests), simulated)
+        words = "".join(text for text, _ in progress_line(run)).strip()
+        self.query_one(".run-progress", Label).update(words)
+        button = self.query_one(Button)
+        button.label = "Cancel (esc)" if run.state == "running" else "Run measurements"

@@ -1,0 +1,115 @@
+"""The services table: who holds the GPU's memory, and which vLLM instance restarts with the plan."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+from textual.message import Message
+
+from gpu_tui.core.books import Books, Service
+from gpu_tui.core.snapshot import Fault
+from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.view.rows import driver_line, free_line, service_header, service_line
+from gpu_tui.view.spans import Line, wrap
+
+
+class ServiceTable(Panel, can_focus=True):
+    """Rows of services; the cursor shows while it has the focus."""
+
+    HELP = (
+        "Who holds this GPU's memory. ● running, ○ not running. persistent keeps its memory; restarts is stopped "
+        "before the new start; ORPHAN is an engine whose server is gone. driver is reserved plus unattributed memory. "
+        "↑/↓ choose a row, enter lists its processes; on a vLLM instance space makes it the one that restarts."
+    )
+
+    BINDINGS = [
+        Binding("up", "move(-1)", "Row up", show=False, id="services.up", tooltip="Row up"),
+        Binding("down", "move(1)", "Row down", show=False, id="services.down", tooltip="Row down"),
+        Binding("enter", "details", "Processes", show=False, id="services.details", tooltip="List its processes"),
+        Binding("space", "restarts", "Restarts", show=False, id="services.restarts", tooltip="This one restarts"),
+    ]
+
+    class DetailsRequested(Message):
+        """The processes of a service are wanted."""
+
+        def __init__(self, service: Service) -> None:
+            super().__init__()
+            self.service = service
+
+    class RestartsChosen(Message):
+        """This row's instance is to restart with the plan."""
+
+        def __init__(self, service: Service) -> None:
+            super().__init__()
+            self.service = service
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._books: Books | None = None
+        self._fault: Fault | None = None
+        self.cursor = 0
+
+    def show(self, books: Books | None, fault: Fault | None) -> None:
+        """Show these books, or what keeps them from being kept."""
+        self._books, self._fault = books, fault
+        count = len(books.services) if books else 0
+        self.cursor = min(self.cursor, max(0, count - 1))
+        self.refresh()
+
+    @property
+    def selected(self) -> Service | None:
+        """The row under the cursor."""
+        services = self._books.services if self._books else ()
+        return services[self.cursor] if self.cursor < len(services) else None
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor."""
+        count = len(self._books.services) if self._books else 0
+        self.cursor = min(max(self.cursor + step, 0), max(0, count - 1))
+        self.refresh()
+
+    def action_details(self) -> None:
+        """Ask for the processes of the row."""
+        if self.selected is not None:
+            self.post_message(self.DetailsRequested(self.selected))
+
+    def action_restarts(self) -> None:
+        """Make the row's instance the one that restarts."""
+        if self.selected is not None:
+            self.post_message(self.RestartsChosen(self.selected))
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        """Fault first, then as many rows as fit around the cursor, then what no process explains."""
+        lines: list[Line] = []
+        if self._fault is not None:
+            lines += wrap([("! ", "warn"), (self._fault.message, "warn")], width, indent=2)
+            if self._fault.remedy:
+                lines += wrap([("→ ", ""), (self._fault.remedy, "")], width, indent=2)
+        if self._books is None:
+            return lines or [[("Reading the machine …", "dim")]]
+        return lines + self._rows(self._books, width, height - len(lines))
+
+    def _rows(self, books: Books, width: int, height: int) -> list[Line]:
+        tail = [driver_line(books, width)]
+        if height >= len(books.services) + 3:
+            tail.append(free_line(books, width))
+        room = max(1, height - 1 - len(tail))
+        first = max(0, min(self.cursor - room + 1, len(books.services) - room))
+        rows: list[Line] = []
+        for i, service in enumerate(books.services[first : first + room], start=first):
+            line = service_line(service, books.total_bytes, width)
+            if self.has_focus and i == self.cursor:
+                line = [("▸", "key"), *line[1:]]
+            rows.append(line)
+        hidden = len(books.services) - len(rows)
+        header = service_header(width)
+        if hidden > 0:
+            header = [(f"{header[0][0].rstrip()} (↑↓ {hidden} more)"[:width], "dim")]
+        return [header, *rows, *tail]
+
+    def on_focus(self) -> None:
+        """Show the cursor."""
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """Hide the cursor."""
+        self.refresh()

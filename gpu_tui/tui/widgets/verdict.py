@@ -1,0 +1,47 @@
+"""The verdict: sign, word, sentence, and what to do. It wraps; it is never cut."""
+
+from __future__ import annotations
+
+from textual.geometry import Size
+
+from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.view.spans import Line, wrap
+
+
+class Verdict(Panel):
+    """Takes as many rows as its words need, at most `max_rows`; notes give way to the headline."""
+
+    HELP = (
+        "Would vLLM start with this utilization beside these tenants? The sentence is the first check that fails. "
+        "'tight' means that it fits only if the new engine's own CUDA context (0.2–0.6 GiB) is small."
+    )
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._headline: Line = []
+        self._notes: list[Line] = []
+        self._rows = 0
+        self.max_rows = 3
+
+    def show(self, headline: Line, notes: list[Line]) -> None:
+        """Show a verdict; the layout is done anew only when its height changes."""
+        self._headline, self._notes = headline, notes
+        rows = len(self._lines(self.size.width or 80))
+        self.refresh(layout=rows != self._rows)
+        self._rows = rows
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Rows needed."""
+        return max(1, len(self._lines(width)))
+
+    def _lines(self, width: int) -> list[Line]:
+        lines = wrap(self._headline, width, indent=2)
+        for note in self._notes:
+            rows = wrap(note, width, indent=5)
+            if len(lines) + len(rows) <= self.max_rows:
+                lines += rows
+        return lines
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        """Headline first."""
+        return self._lines(width)

@@ -1,0 +1,99 @@
+"""The two bars *now* and *plan*: the same memory before and after, cell by cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpu_tui.core.books import Books
+from gpu_tui.core.checks import CheckReport
+from gpu_tui.core.services import Role
+from gpu_tui.units import format_mib
+from gpu_tui.view.spans import Line
+
+SHORT = "╱"
+EDGE = "▕"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of a bar."""
+
+    name: str
+    size: int
+    """Bytes; never negative."""
+    tone: str
+    short_label: str = ""
+
+
+def now_segments(books: Books) -> list[Segment]:
+    """The memory as it is; empty when it is not known."""
+    if books.total_bytes is None or books.free_bytes is None:
+        return []
+    parts = [Segment(s.name, s.used_bytes or 0, f"svc-{s.name}", s.name[:1]) for s in books.services]
+    return [*parts, *_driver(books), Segment("free", books.free_bytes, "free")]
+
+
+def plan_segments(report: CheckReport) -> list[Segment]:
+    """The memory as it would be: tenants, then the model and its KV cache; what is missing is hatched."""
+    books, asked = report.books, report.allocation_bytes
+    if books.total_bytes is None or asked is None or report.available_bytes is None:
+        return []
+    stays = [s for s in books.services if s.role is not Role.RESTARTS]
+    parts = [Segment(s.name, s.used_bytes or 0, f"svc-{s.name}", s.name[:1]) for s in stays]
+    parts += _driver(books)
+    required, available = report.need.required_bytes, report.available_bytes
+    if asked < required:
+        fits = min(asked, max(0, available))
+        parts += [Segment(f"model {format_mib(report.need.model_bytes)}", fits, "model", "m")]
+        parts += [_short(required - fits)]
+        return [*parts, Segment("free", max(0, available - required), "free")]
+    model, kv = report.need.model_bytes, asked - report.need.model_bytes
+    over = max(0, asked + report.need.startup_overhead_bytes - available)
+    kv_fits = max(0, kv - over)
+    model_fits = model - max(0, over - kv)
+    parts += [Segment(f"model {format_mib(model)}", max(0, model_fits), "model", "m")]
+    parts += [Segment(f"KV {format_mib(kv)}", kv_fits, "kv", "K")]
+    if over:
+        return [*parts, _short(over)]
+    overhead = report.need.startup_overhead_bytes
+    if overhead:
+        parts += [Segment(f"context {format_mib(overhead)}", overhead, "driver", "c")]
+    return [*parts, Segment("free", available - asked - overhead, "free")]
+
+
+def _short(size: int) -> Segment:
+    return Segment(f" {format_mib(size)} short ", size, "short", f" {format_mib(size)} ")
+
+
+def _driver(books: Books) -> list[Segment]:
+    explained = max(0, books.unattributed_bytes or 0) + (books.reserved_bytes or 0)
+    return [Segment("driver", explained, "driver", "d")] if explained else []
+
+
+def layout(segments: list[Segment], total: int, cells: int) -> list[int]:
+    """Cells of each segment on a bar of this total. Rounded at the running sum, so that edges never drift."""
+    scale = max(total, sum(s.size for s in segments))
+    if scale <= 0:
+        return [0] * len(segments)
+    ends: list[int] = []
+    running = 0
+    for segment in segments:
+        running += segment.size
+        ends.append(round(running * cells / scale))
+    return [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def bar(segments: list[Segment], total: int, cells: int) -> Line:
+    """Draw a bar: a filled stretch per segment, labelled where the label fits, each ending in an edge."""
+    line: Line = []
+    for segment, size in zip(segments, layout(segments, total, cells), strict=True):
+        if size <= 0:
+            continue
+        if segment.tone == "short":
+            words = next((t for t in (segment.name, segment.short_label) if len(t) <= size), "")
+            line.append((words.center(size, SHORT), "short"))
+            continue
+        room = size - (segment.tone != "free")
+        text = next((t for t in (segment.name, segment.short_label) if 0 < len(t) <= room), "")
+        line.append((text.ljust(room) + ("" if segment.tone == "free" else EDGE), segment.tone))
+    return line

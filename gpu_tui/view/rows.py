@@ -1,0 +1,171 @@
+"""The services table and the three checks, as lines of spans."""
+
+from __future__ import annotations
+
+from gpu_tui.core.books import Books, Service
+from gpu_tui.core.checks import Check, CheckName, CheckReport
+from gpu_tui.core.services import OTHER, Role
+from gpu_tui.units import format_mib
+from gpu_tui.view.spans import Line, Span
+
+MARKS = {True: ("✓", "ok"), False: ("✗", "bad"), None: ("?", "warn")}
+"""A check's sign and tone. The sign alone tells it."""
+
+TITLES = {
+    CheckName.MODEL: "1 model + KV cache",
+    CheckName.PERSISTENT: "2 persistent services",
+    CheckName.TOTAL: "3 total memory",
+}
+
+_SHORT_TITLES = {
+    CheckName.MODEL: "1 model + KV",
+    CheckName.PERSISTENT: "2 persistent",
+    CheckName.TOTAL: "3 total",
+}
+
+_SHARE_CELLS = 12
+
+
+def mib(size: int | None, decimals: int = 0) -> str:
+    """MiB digits with a true minus sign, or the word unknown."""
+    return "unknown" if size is None else format_mib(size, decimals).replace("-", "−")
+
+
+def role_words(service: Service) -> str:
+    """A service's role as the table tells it."""
+    if not service.running:
+        return "not running"
+    return "ORPHAN" if service.role is Role.ORPHAN else service.role.value
+
+
+def service_header(width: int) -> Line:
+    """The table's heading."""
+    return _row(" ", "SERVICE", "PID", "MEMORY", "SHARE", ("ROLE", "dim"), width, tone="dim")
+
+
+def service_line(service: Service, total: int | None, width: int) -> Line:
+    """One row: sign, name, pid, memory, share of the GPU as a bar, role and note."""
+    pid = "—" if service.pid is None else str(service.pid)
+    if len(service.pids) > 1 or (service.name == OTHER and service.pids):
+        pid = f"{len(service.pids)} proc"
+    words = role_words(service) + (f": {service.note}" if service.note else "")
+    role_tone = "warn" if service.note else {Role.RESTARTS: "strong", Role.ORPHAN: "warn"}.get(service.role, "dim")
+    sign = ("●", f"fg-{service.name}") if service.running else ("○", "dim")
+    share = share_bar(service.used_bytes, total)
+    return _row(
+        sign[0], service.name, pid, _mib_unit(service.used_bytes), share, (words, role_tone), width, hue=sign[1]
+    )
+
+
+def driver_line(books: Books, width: int) -> Line:
+    """Reserved + unattributed: what no process explains."""
+    reserved, rest = books.reserved_bytes, books.unattributed_bytes
+    known = None if rest is None else rest + (reserved or 0)
+    split = "in used" if reserved is None else mib(reserved)
+    word = "overlap" if rest is not None and rest < 0 else "unattributed"
+    told = f"reserved {split} + {word} {mib(rest)}"
+    if len(told) > width - 38:
+        told = f"{word} {mib(rest)}"
+    return _row(" ", "driver", "", _mib_unit(known), None, (told, "dim"), width, tone="dim")
+
+
+def free_line(books: Books, width: int) -> Line:
+    """What nobody holds."""
+    share = share_bar(books.free_bytes, books.total_bytes)
+    return _row(" ", "free", "", _mib_unit(books.free_bytes), share, ("", ""), width)
+
+
+def _mib_unit(size: int | None) -> str:
+    return "unknown" if size is None else f"{mib(size)} MiB"
+
+
+def share_bar(size: int | None, total: int | None) -> str:
+    """A share of the GPU in eighths of a cell, at most 12 cells; at least a sliver for what is not 0."""
+    if not size or not total or size < 0:
+        return ""
+    eighths = max(1, round(size / total * _SHARE_CELLS * 8))
+    return "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
+
+
+def _row(
+    sign: str,
+    name: str,
+    pid: str,
+    memory: str,
+    share: str | None,
+    last: Span,
+    width: int,
+    *,
+    tone: str = "",
+    hue: str = "",
+) -> Line:
+    """A table row. A `share` of None gives its room to the last column, which is dropped whole where it has none."""
+    names = 12 if width < 70 else 18
+    line: Line = [(sign, hue), (f" {_fit(name, names):<{names}}", tone), (f"{pid:>9}{memory:>13}  ", tone)]
+    used = 2 + names + 24
+    if share is not None:
+        cells = min(_SHARE_CELLS, max(0, width - used - 12))
+        line.append((f"{share[:cells]:<{cells}} ", tone))
+        used += cells + 1
+    words, its = last
+    return [*line, (_fit(words, width - used), its)]
+
+
+def _fit(text: str, room: int) -> str:
+    if len(text) <= room:
+        return text
+    return text[: room - 1] + "…" if room > 1 else ""
+
+
+def check_lines(report: CheckReport, width: int = 80, height: int = 99) -> list[Line]:
+    """The three checks with need, have and margin, and as many of the sums behind them as fit."""
+    lines: list[tuple[int, Line]] = []
+    for check in report.checks:
+        lines.append((0, _check_line(check, width)))
+        lines += [
+            (rank, [(f"    {text}", "dim")]) for rank, text in _sums(report, check.name) if len(text) + 4 <= width
+        ]
+    while len(lines) > height and max(rank for rank, _ in lines) > 0:
+        weakest = max(rank for rank, _ in lines)
+        last = max(i for i, (rank, _) in enumerate(lines) if rank == weakest)
+        del lines[last]
+    return [line for _, line in lines]
+
+
+def _sums(report: CheckReport, name: CheckName) -> list[tuple[int, str]]:
+    """What a check's figures are made of, each with its rank: the highest is the first to go."""
+    books, need = report.books, report.need
+    model = mib(need.model_bytes)
+    if name is CheckName.MODEL:
+        return [
+            (
+                1,
+                f"allocation {mib(report.allocation_bytes)} = model {mib(need.model_bytes)} + KV {mib(report.kv_cache_bytes)}",
+            ),
+            (2, f"need = model {model} + minimum KV {mib(need.min_kv_cache_bytes)}"),
+        ]
+    if name is CheckName.PERSISTENT:
+        freed = f"{books.chosen.rule.name} {mib(books.restarting_bytes)}" if books.chosen else "nothing that restarts"
+        return [(3, f"have = free {mib(books.free_bytes)} + {freed}")]
+    sums = [(4, f"need = allocation {mib(report.allocation_bytes)} + overhead {mib(need.startup_overhead_bytes)}")]
+    if report.feasible is not None:
+        sums.append((5, f"feasible {report.feasible.min:.4f}–{report.feasible.max:.4f}"))
+    return sums
+
+
+def _check_line(check: Check, width: int) -> Line:
+    sign, tone = MARKS[check.passed]
+    title = f"{TITLES[check.name]:<22}" if width >= 54 else f"{_SHORT_TITLES[check.name]:<13}"
+    line: Line = [
+        (f"{sign} ", tone),
+        (title, ""),
+        (f"need {mib(check.need_bytes):>5}  have {mib(check.have_bytes):>5}", ""),
+    ]
+    margin = check.margin_bytes
+    if margin is None:
+        return line
+    room = width - sum(len(text) for text, _ in line)
+    told = f"  deficit {mib(-margin)}" if margin < 0 else f"  margin {mib(margin)}"
+    short = f" −{mib(-margin)}" if margin < 0 else f" +{mib(margin)}"
+    words = told if len(told) <= room else short if len(short) <= room else ""
+    return [*line, (words, tone if margin < 0 else "dim")]
