@@ -37,7 +37,7 @@ def server_start(argv: Sequence[str]) -> int | None:
         base = arg.rsplit("/", 1)[-1]
         if base == "vllm" and i + 1 < len(argv) and argv[i + 1] == "serve":
             return i + 2
-        if arg.startswith("vllm.entrypoints") or "/vllm/entrypoints/" in arg:
+        if (arg.startswith("vllm.entrypoints") or "/vllm/entrypoints/" in arg) and len(arg.split()) == 1:
             return i + 1
     return None
 
