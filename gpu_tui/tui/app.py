@@ -203,7 +203,7 @@ class GpuTuiApp(App[None]):
         own = self.own_utilization()
         if own is not None:
             ways.append(f"o to the running server's own {own:.3f}")
-        return f"Press {', '.join(ways)}." if ways else "Stop a tenant, or plan a smaller model (m)."
+        return f"{'; '.join(ways)}." if ways else "Stop a tenant, or plan a smaller model (m)."
 
     def own_utilization(self) -> float | None:
         """The running server's utilization, by its command line."""
@@ -225,7 +225,7 @@ class GpuTuiApp(App[None]):
     async def confirm(self, preview: Preview) -> bool:
         """Ask once, naming URL and load."""
         dialog = ConfirmDialog("Measure these services?", texts.load_lines(preview), yes="Measure (y)")
-        answer: bool | None = await self.push_screen_wait(dialog)  # type: ignore[arg-type]
+        answer: bool | None = await self.push_screen_wait(dialog)
         return answer is True
 
     def show_run(self, view: RunView) -> None:
@@ -273,7 +273,7 @@ class GpuTuiApp(App[None]):
         gpu, snapshot = self.explorer.gpu, self.explorer.snapshot
         if gpu is not None and snapshot is not None:
             lines = texts.process_lines(service, gpu, snapshot)
-            self.push_screen(TextDialog(f"{service.name}: {len(service.pids)} processes on GPU {gpu.index}", lines))
+            self.push_screen(TextDialog(f"{service.name}: who it is on GPU {gpu.index}", lines))
 
     def choose_gpu(self) -> None:
         """Choose among several GPUs."""

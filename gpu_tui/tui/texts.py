@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from textual.binding import Binding
 
 from gpu_tui.bench.events import Preview
+from gpu_tui.core import vllm
 from gpu_tui.core.books import Books, Instance, Service
-from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.core.snapshot import Gpu, ProcessInfo, Snapshot
 from gpu_tui.view.explain import Explained, age_words
 from gpu_tui.view.rows import mib
 from gpu_tui.view.spans import Line
@@ -23,6 +24,9 @@ _KEYS = {
     "right_square_bracket": "]",
     "question_mark": "?",
     "escape": "esc",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
 }
 
 
@@ -45,7 +49,7 @@ def help_lines(focused: str, panels: Sequence[tuple[str, str]], bindings: Iterab
         lines += [[(name, "strong")], [(text, "")], []]
     lines.append([("Keys", "strong")])
     for binding in bindings:
-        lines.append([(f"  {key_words(binding.key):<10}", "key"), (binding.tooltip or binding.description, "")])
+        lines.append([(f"  {key_words(binding.key):<10} ", "key"), (binding.tooltip or binding.description, "")])
     lines.append([])
     for name, text in rest:
         lines += [[(name, "strong")], [(text, "")], []]
@@ -69,17 +73,25 @@ def process_lines(service: Service, gpu: Gpu, snapshot: Snapshot) -> list[Line]:
     lines: list[Line] = []
     if service.note:
         lines += [[(service.note, "warn")], []]
+    server = vllm.server_of(service.pids[0], snapshot.processes) if service.pids else None
+    if server is not None and server.pid not in service.pids:
+        lines += [[(f"{server.pid:>9} {'no GPU memory: the server':<26}", "dim")], *_cmdline(server), []]
     for pid in service.pids:
         info = snapshot.processes.get(pid)
         user = clean(info.user, 16) if info and info.user else "?"
         name = clean(info.name, 40) if info and info.name else "?"
         lines.append([(f"{pid:>9} {mib(sizes.get(pid)):>8} MiB  {user:<10} ", ""), (name, "strong")])
-        if info is not None and info.cmdline:
-            lines.append([(f"{'':<11}{clean(' '.join(mask_cmdline(info.cmdline)), 400)}", "dim")])
+        lines += _cmdline(info) if info is not None else []
         problem = "not found" if info is None else info.problem
         if problem:
             lines.append([(f"{'':<11}{clean(problem, 80)}", "warn")])
     return lines or [[("It holds nothing on this GPU.", "dim")]]
+
+
+def _cmdline(info: ProcessInfo) -> list[Line]:
+    if not info.cmdline:
+        return []
+    return [[(f"{'':<11}{clean(' '.join(mask_cmdline(info.cmdline)), 400)}", "dim")]]
 
 
 def gpu_line(gpu: Gpu, books: Books | None) -> Line:

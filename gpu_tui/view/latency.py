@@ -21,15 +21,23 @@ class FigureLike(Protocol):
     def max(self) -> float: ...  # noqa: D102
 
 
-def figure(name: str, value: FigureLike | None, n: int, *, extremes: bool = True) -> Line:
-    """``TTFT p50 182 p95 240 (min 170 max 251) ms``; a p95 of few samples says so."""
+NAMES = 22
+"""Cells of a row's name; each figure takes `CELLS` more."""
+CELLS = 7
+
+
+def heading() -> Line:
+    """Heads of the columns."""
+    return [(" " * NAMES + "".join(f"{word:>{CELLS}}" for word in ("p50", "p95", "min", "max")), "dim")]
+
+
+def figure(name: str, value: FigureLike | None, n: int, unit: str = "ms") -> Line:
+    """A row: name, p50, p95, min, max; a p95 of fewer than 20 samples bears a star."""
     if value is None:
-        return [(f"{name} unmeasured", "dim")]
+        return [(f"{name:<{NAMES}}", ""), (" unmeasured", "dim")]
     few = "*" if n < 20 else ""
-    text = f"{name} p50 {ms(value.p50)}  p95{few} {ms(value.p95)}"
-    if extremes:
-        text += f"  min {ms(value.min)}  max {ms(value.max)}"
-    return [(text, "")]
+    shown = (ms(value.p50), ms(value.p95) + few, ms(value.min), ms(value.max))
+    return [(f"{name:<{NAMES}}", ""), ("".join(f"{text:>{CELLS}}" for text in shown), ""), (f" {unit}", "dim")]
 
 
 def ms(value: float) -> str:

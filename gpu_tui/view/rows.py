@@ -138,10 +138,7 @@ def _sums(report: CheckReport, name: CheckName) -> list[tuple[int, str]]:
     model = mib(need.model_bytes)
     if name is CheckName.MODEL:
         return [
-            (
-                1,
-                f"allocation {mib(report.allocation_bytes)} = model {mib(need.model_bytes)} + KV {mib(report.kv_cache_bytes)}",
-            ),
+            (1, f"allocation {mib(report.allocation_bytes)} = model {model} + KV {mib(report.kv_cache_bytes)}"),
             (2, f"need = model {model} + minimum KV {mib(need.min_kv_cache_bytes)}"),
         ]
     if name is CheckName.PERSISTENT:

@@ -11,7 +11,7 @@ from textual.widgets import Button, Label
 from gpu_tui.bench.events import Progress, RequestDone, Summary
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.tui.widgets.plot import LatencyPlot, Series
-from gpu_tui.view.latency import errors, figure, ms, progress_bar
+from gpu_tui.view.latency import errors, figure, heading, ms, progress_bar
 from gpu_tui.view.spans import Line, wrap
 from gpu_tui.view.text import clean
 
@@ -98,17 +98,18 @@ class LatencyLines(Panel):
 
 def summary_lines(summary: Summary) -> list[Line]:
     """A finished run in words."""
-    lines: list[Line] = []
+    lines: list[Line] = [heading()]
     llm, stt = summary.llm, summary.stt
     if llm is not None:
-        rate = "" if llm.output_tokens_per_s is None else f"  {llm.output_tokens_per_s:.0f} tokens/s"
-        lines.append([("LLM ", "strong"), *figure("TTFT", llm.ttft_ms, llm.n), (" ms", "dim")])
-        lines.append([("    ", ""), *figure("ITL", llm.itl_ms, llm.n), (" ms", "dim")])
-        lines.append([("    ", ""), *figure("end-to-end", llm.e2e_ms, llm.n), (f" ms  n={llm.n}{rate}", "dim")])
+        lines.append(figure(f"LLM TTFT  n={llm.n}", llm.ttft_ms, llm.n))
+        lines.append(figure("    ITL", llm.itl_ms, llm.n))
+        lines.append(figure("    end-to-end", llm.e2e_ms, llm.n))
+    if stt is not None:
+        lines.append(figure(f"STT latency  n={stt.n}", stt.latency_ms, stt.n))
+        lines.append(figure("    RTF", stt.rtf, stt.n, unit=""))
+    if llm is not None:
         lines += _failures("LLM", llm.errors)
     if stt is not None:
-        lines.append([("STT ", "strong"), *figure("latency", stt.latency_ms, stt.n), (f" ms  n={stt.n}", "dim")])
-        lines.append([("    ", ""), *figure("RTF", stt.rtf, stt.n, extremes=False)])
         lines += _failures("STT", stt.errors)
     for kind, why in sorted(summary.reason.items()):
         lines.append([(f"{kind.upper()} {clean(why, 200)}", "warn")])
@@ -126,9 +127,11 @@ def _failures(kind: str, counts: dict[str, int]) -> list[Line]:
 def _where(summary: Summary) -> Line:
     actual, planned = summary.gpu_memory_utilization.actual, summary.gpu_memory_utilization.planned
     running = "an unknown utilization" if actual is None else f"{actual:.3f}"
-    words = f"measured with the server at {running}"
+    rate = summary.llm.output_tokens_per_s if summary.llm is not None else None
+    words = "" if rate is None else f"{rate:.0f} tokens/s; "
+    words += f"the server runs at {running}"
     if planned is not None and planned != actual:
-        words += f", not at the plan's {planned:.3f}"
+        words += f", the plan was {planned:.3f}"
     few = any(result is not None and 0 < result.n < 20 for result in (summary.llm, summary.stt))
     label: Line = [("SIMULATED ", "warn")] if summary.simulated else []
     return [*label, (words + ("; * p95 of few samples" if few else ""), "dim")]
@@ -142,8 +145,8 @@ def series_of(requests: tuple[RequestDone, ...]) -> list[Series]:
     e2e = tuple((r.index + 1.0, r.e2e_ms) for r in llm if r.e2e_ms is not None)
     clip = tuple((r.index + 1.0, r.latency_ms) for r in stt if r.latency_ms is not None)
     return [
-        Series("LLM TTFT", ttft, "●", "series-0"),
-        Series("LLM end-to-end", e2e, "◆", "series-1"),
+        Series("TTFT", ttft, "●", "series-0"),
+        Series("end-to-end", e2e, "◆", "series-1"),
         Series("STT", clip, "×", "series-2"),
     ]
 
@@ -172,8 +175,7 @@ class LatencyPanel(Vertical):
         width = max(1, self.content_size.width)
         needed = len(lines.draw(width, 99))
         lines.styles.height = needed
-        simulated = "SIMULATED" if run.simulated else ""
-        self.query_one(LatencyPlot).show(series_of(run.requests), simulated)
+        self.query_one(LatencyPlot).show(series_of(run.requests))
         words = "".join(text for text, _ in progress_line(run)).strip()
         self.query_one(".run-progress", Label).update(words)
         button = self.query_one(Button)

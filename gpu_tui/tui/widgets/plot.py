@@ -34,25 +34,24 @@ class LatencyPlot(Panel):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._series: tuple[Series, ...] = ()
-        self._title = ""
-        self._drawn: tuple[tuple[int, int, tuple[Series, ...], str], list[Line]] | None = None
+        self._drawn: tuple[tuple[int, int, tuple[Series, ...]], list[Line]] | None = None
 
-    def show(self, series: Sequence[Series], title: str = "") -> None:
+    def show(self, series: Sequence[Series]) -> None:
         """Plot these series."""
-        self._series, self._title = tuple(s for s in series if s.points), title
+        self._series = tuple(s for s in series if s.points)
         self.refresh()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """The plot, or nothing where there is no room for one."""
         if not self._series or width < self.MIN_SIZE[0] or height < self.MIN_SIZE[1]:
             return []
-        key = (width, height, self._series, self._title)
+        key = (width, height, self._series)
         if self._drawn is None or self._drawn[0] != key:
-            self._drawn = (key, draw_plot(self._series, self._title, width, height))
+            self._drawn = (key, draw_plot(self._series, width, height))
         return self._drawn[1]
 
 
-def draw_plot(series: Sequence[Series], title: str, width: int, height: int) -> list[Line]:
+def draw_plot(series: Sequence[Series], width: int, height: int) -> list[Line]:
     """Plot into `width` × `height` cells: a legend line, then the plot, y from 0."""
     import plotext
 
@@ -71,7 +70,7 @@ def draw_plot(series: Sequence[Series], title: str, width: int, height: int) -> 
     figure.ruler("x", 0).ticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
     text: str = figure.build().string(colorless=True)
     tones = {one.marker: one.tone for one in series}
-    legend: Line = [(f"{title}  ms by request:  ", "dim")]
+    legend: Line = [("ms by request:  ", "dim")]
     for one in series:
         legend.append((f"{one.marker} {one.name}  ", one.tone))
     return [legend, *(_toned(row, tones) for row in text.splitlines())]

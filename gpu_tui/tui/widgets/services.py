@@ -85,6 +85,8 @@ class ServiceTable(Panel, can_focus=True):
             if self._fault.remedy:
                 lines += wrap([("→ ", ""), (self._fault.remedy, "")], width, indent=2)
         if self._books is None:
+            if lines:
+                lines.append([("→ ", ""), ("d", "key"), (" shows the built-in demo machine (simulated).", "")])
             return lines or [[("Reading the machine …", "dim")]]
         return lines + self._rows(self._books, width, height - len(lines))
 
