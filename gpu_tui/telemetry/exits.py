@@ -7,6 +7,9 @@ import resource
 import select
 from collections.abc import Iterable
 
+FILES_MAX = 2**16
+"""The most files this process is ever allowed to open for watching; ours to choose."""
+
 
 class ExitWatch:
     """Holds a pidfd per process (Linux 5.3), which becomes readable when that very process ends.
@@ -16,10 +19,13 @@ class ExitWatch:
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        """Watch at most `limit` processes; by default half of the files this process may have open."""
-        soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        half = 2**16 if soft == resource.RLIM_INFINITY else soft // 2
-        self._limit = half if limit is None else limit
+        """Watch at most `limit` processes.
+
+        By default half of the files this process may have open; when that is reached, its soft limit is raised, up to
+        the hard one (a shell usually gives 1024, and a machine with 1600 GPU processes needs more).
+        """
+        self._fixed = limit is not None
+        self._limit = _half_of_files() if limit is None else limit
         self._poll: select.epoll | None = None
         self._fd_of: dict[int, int] = {}
         self._pid_of: dict[int, int] = {}
@@ -31,7 +37,7 @@ class ExitWatch:
         """Begin to watch; False when it cannot be."""
         if pid in self._fd_of:
             return True
-        if len(self._fd_of) >= self._limit:
+        if len(self._fd_of) >= self._limit and (self._fixed or not self._raise_limit()):
             return False
         try:
             fd = os.pidfd_open(pid)
@@ -46,6 +52,18 @@ class ExitWatch:
             return False
         self._fd_of[pid] = fd
         self._pid_of[fd] = pid
+        return True
+
+    def _raise_limit(self) -> bool:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        ceiling = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
+        if soft == resource.RLIM_INFINITY or soft >= ceiling:
+            return False
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft * 2, ceiling), hard))
+        except (OSError, ValueError):
+            return False  # a sandbox forbids it; the caller checks the rest by other means
+        self._limit = _half_of_files()
         return True
 
     def ended(self) -> set[int]:
@@ -71,3 +89,8 @@ class ExitWatch:
         if self._poll is not None:
             self._poll.close()
             self._poll = None
+
+
+def _half_of_files() -> int:
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return FILES_MAX if soft == resource.RLIM_INFINITY else min(soft, FILES_MAX) // 2

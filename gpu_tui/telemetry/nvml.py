@@ -94,7 +94,10 @@ class Nvml:
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
         self.calls += 1
-        answer = getattr(self._binding, name)(*args, **options)
+        function = getattr(self._binding, name, None)
+        if function is None:  # an older binding than the driver
+            raise self._binding.NVMLError(NvmlCode.FUNCTION_NOT_FOUND)
+        answer = function(*args, **options)
         if answer and isinstance(answer, list) and name.endswith("RunningProcesses"):
             self.calls += 1
         return answer

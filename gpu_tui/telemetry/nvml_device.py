@@ -17,6 +17,8 @@ NOT_AVAILABLE = 0xFFFF_FFFF_FFFF_FFFF
 """`NVML_VALUE_NOT_AVAILABLE` as an unsigned 64-bit figure."""
 
 _COMPUTE = ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetMPSComputeRunningProcesses")
+_TEMPERATURE = "nvmlDeviceGetTemperature"
+"""Deprecated in nvml.h for removal with CUDA 14; `nvmlDeviceGetTemperatureV`, which takes its place, came with R570."""
 _GRAPHICS = "nvmlDeviceGetGraphicsRunningProcesses"
 
 
@@ -101,7 +103,9 @@ class Device:
         trouble = Trouble(self.index)
         memory = self._memory(trouble)
         load = self._ask("utilization", trouble, "nvmlDeviceGetUtilizationRates")
-        temperature = self._ask("temperature", trouble, "nvmlDeviceGetTemperature", 0)
+        temperature = self._ask("temperature", trouble, _TEMPERATURE, 0)
+        if _TEMPERATURE in self._absent:
+            temperature = self._ask("temperature", trouble, "nvmlDeviceGetTemperatureV", 0)
         power = self._ask("power", trouble, "nvmlDeviceGetPowerUsage")
         mig = self._ask("MIG mode", trouble, "nvmlDeviceGetMigMode", remember=True)
         mig_enabled = None if mig is None else bool(mig[0])

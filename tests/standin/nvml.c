@@ -252,7 +252,8 @@ int nvmlDeviceGetFieldValues(handle_t handle, int n, field_value *values) {
 }
 ABSENT(nvmlDeviceGetSerial, char *into, unsigned size)
 ABSENT(nvmlDeviceGetTotalEccErrors, int type, int counter, unsigned long long *n)
-ABSENT(nvmlDeviceGetCurrentDriverModel, int *model)
+ABSENT(nvmlDeviceGetDriverModel, int *current, int *pending)
+ABSENT(nvmlDeviceGetDriverModel_v2, int *current, int *pending)
 ABSENT(nvmlDeviceGetGpuInstanceId, unsigned *id)
 ABSENT(nvmlDeviceGetComputeInstanceId, unsigned *id)
 

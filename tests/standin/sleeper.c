@@ -21,7 +21,6 @@
 
 static char *area;
 static size_t room;
-static volatile sig_atomic_t renamed;
 
 static void entitle(const char *title) {
   memset(area, 0, room);
@@ -29,15 +28,12 @@ static void entitle(const char *title) {
   prctl(PR_SET_NAME, title);
 }
 
-static void on_rename(int number) { (void)number; renamed = 1; }
+static void on_rename(int number) { (void)number; entitle(getenv("SLEEPER_RENAME")); }
 
 static _Noreturn void rest(void) {
   char byte;
   for (;;) {
-    ssize_t got = read(0, &byte, 1);
-    const char *title = getenv("SLEEPER_RENAME");
-    if (renamed && title) { renamed = 0; entitle(title); continue; }
-    if (got <= 0) _exit(0);
+    if (read(0, &byte, 1) <= 0) _exit(0);
   }
 }
 
@@ -67,8 +63,8 @@ static _Noreturn void engine(const char *title) {
 int main(int argc, char **argv) {
   area = argv[0];
   room = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]);
-  struct sigaction on = {.sa_handler = on_rename};
-  sigaction(SIGUSR1, &on, NULL);
+  struct sigaction on = {.sa_handler = on_rename, .sa_flags = SA_RESTART};
+  if (getenv("SLEEPER_RENAME")) sigaction(SIGUSR1, &on, NULL);
   if (!getenv("SLEEPER_ZOMBIES")) signal(SIGCHLD, SIG_IGN);
   if (getenv("SLEEPER_COMM")) prctl(PR_SET_NAME, getenv("SLEEPER_COMM"));
   for (int i = 0; i < number("SLEEPER_FORKS"); i++) {
