@@ -56,6 +56,10 @@ exit codes:
 """
 
 
+COMPLETE_FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+"""shtab's mark for an argument that is a file; written out, because importing shtab takes 30 ms."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Tells a mistake in one line, without repeating the usage above it."""
 
@@ -90,15 +94,20 @@ def _global_flags(default: Any) -> _Parser:
     flags = _Parser(add_help=False, argument_default=default)
     group = flags.add_argument_group("machine and settings")
     group.add_argument("--gpu", metavar="N|UUID", help="NVML's index or a UUID; check and services also take all")
-    group.add_argument("--config", metavar="FILE", type=Path, help="settings instead of the user's own file")
+    file = group.add_argument("--config", metavar="FILE", type=Path, help="settings instead of the user's own file")
     group.add_argument("--restarts", metavar="PID|PORT", type=_positive, help="the vLLM instance that restarts")
     group.add_argument("--demo", action="store_true", help="the simulated machine kloros instead of this one")
-    group.add_argument("--scenario", metavar="NAME|FILE", help="another simulated machine")
+    scenario = group.add_argument("--scenario", metavar="NAME|FILE", help="another simulated machine")
+    for action in (file, scenario):
+        vars(action)["complete"] = COMPLETE_FILE
     return flags
 
 
 def build_parser(wanted: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
-    """The parser. Only the commands in `wanted` know their own flags: each costs the import of its module."""
+    """The parser. Only the commands in `wanted` know their own flags: each costs the import of its module.
+
+    With none wanted, the explorer's flags are known instead.
+    """
     parser = _Parser(
         prog="gpu-tui",
         description="Choose vLLM's --gpu-memory-utilization on a shared GPU without breaking production. "
@@ -109,7 +118,8 @@ def build_parser(wanted: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"gpu-tui {__version__}")
-    parser.add_argument("--interval", metavar="S", type=float, help="seconds between two readings (explorer)")
+    if not wanted:
+        _module("tui").configure(parser)
     parser.set_defaults(command=None, demo=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     for name, words in COMMANDS.items():
@@ -160,16 +170,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser([name for name in COMMANDS if name in words]).parse_args(words)
     try:
         args.options = options_of(args)
-        module = _module(args.command or "tui")
-        settings = None
-        if getattr(module, "READS_SETTINGS", True):
-            from gpu_tui.wiring import load_settings
-
-            settings = load_settings(args.options)
-        code: int = module.run(args, settings)
+        code = _run(args)
     except GpuTuiError as error:
         output.error(error)
         return exit_codes.of(error)
+    return code
+
+
+def _run(args: argparse.Namespace) -> int:
+    module = _module(args.command or "tui")
+    settings = None
+    if getattr(args, "plan", None):
+        # The child of a measurement: all that counts is in the plan, whatever configuration its parent had.
+        from gpu_tui.config import Settings
+
+        settings = Settings()
+    elif getattr(module, "READS_SETTINGS", True):
+        from gpu_tui.wiring import load_settings
+
+        settings = load_settings(args.options)
+    code: int
+    if args.command is None:
+        code = module.run(args, args.options, settings)
+    else:
+        code = module.run(args, settings)
     return code
 
 

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from gpu_tui.wiring.measuring import demo_servers as demo_servers
     from gpu_tui.wiring.measuring import measure_plan as measure_plan
 
-_LATER = {"Evaluator": "evaluating", "demo_servers": "measuring", "measure_plan": "measuring"}
+_LATER = {
+    "Evaluator": "evaluating",
+    "demo_servers": "measuring",
+    "measure_plan": "measuring",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,21 @@ class Options:
 
 
 def load_settings(options: Options) -> Settings:
-    """The settings in effect.
+    """The settings in effect. With a simulated machine no configured endpoint is: a demo puts no load on real services.
 
     Raises:
         ConfigError: a value does not mean anything, or `options.config` cannot be read.
     """
     flags = {"gpu": ("--gpu", options.gpu), "restarts": ("--restarts", options.restarts), **options.overrides}
-    return config.load(options.config, flags=flags)
+    settings = config.load(options.config, flags=flags)
+    return _without_real_endpoints(settings) if options.simulated else settings
+
+
+def _without_real_endpoints(settings: Settings) -> Settings:
+    ours = [key for key, origin in settings.origins.items() if key.startswith("endpoints.") and origin.kind != "flag"]
+    kept = {key: origin for key, origin in settings.origins.items() if key not in ours}
+    unset = dict.fromkeys((key.rpartition(".")[2] for key in ours), None)
+    return replace(settings, endpoints=replace(settings.endpoints, **unset), origins=kept)
 
 
 def open_source(options: Options, settings: Settings, clock: Clock) -> TelemetrySource:

@@ -8,7 +8,6 @@ from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
 from gpu_tui.core.services import Role
 from gpu_tui.core.snapshot import Snapshot
-from gpu_tui.ports import BenchResult
 from gpu_tui.wiring.machine import Options, running_utilization
 
 if TYPE_CHECKING:
@@ -40,8 +39,7 @@ def measure_plan(
     """What a run would measure, and with what load.
 
     Endpoints named by the user come first, else the services' listening ports: for the LLM the server of the instance
-    that restarts, for speech-to-text every other service. With a simulated machine only its own loopback endpoints are
-    measured, or such as a flag names: a demo never puts load on a real service.
+    that restarts, for speech-to-text every other service. With a simulated machine it is its own loopback endpoints.
 
     Args:
         settings: endpoints and load.
@@ -83,7 +81,7 @@ def _endpoints(
     from gpu_tui.bench.plan import candidates
 
     where = settings.origin(f"endpoints.{kind}")
-    if where.kind == "flag" or (where.kind != "default" and not simulated):
+    if where.kind != "default":
         origin = where.where if where.kind == "flag" else f"{where.where}: endpoints.{kind}"
         return candidates(settings.at(f"endpoints.{kind}"), origin=origin, chosen=True), False
     if simulated:
