@@ -189,11 +189,8 @@ def _run(args: argparse.Namespace) -> int:
         from gpu_tui.wiring import load_settings
 
         settings = load_settings(args.options)
-    code: int
-    if args.command is None:
-        code = module.run(args, args.options, settings)
-    else:
-        code = module.run(args, settings)
+    arguments = (args, args.options, settings) if args.command is None else (args, settings)
+    code: int = module.run(*arguments)
     return code
 
 

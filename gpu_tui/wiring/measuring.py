@@ -8,6 +8,7 @@ from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
 from gpu_tui.core.services import Role
 from gpu_tui.core.snapshot import Snapshot
+from gpu_tui.ports import BenchResult
 from gpu_tui.wiring.machine import Options, running_utilization
 
 if TYPE_CHECKING:
