@@ -35,7 +35,7 @@ class Reading:
 class Poller:
     """Reads `source` every `interval_s` seconds on a daemon thread of its own.
 
-    A reading that takes longer than the interval delays the next; readings never overlap nor pile up.
+    Readings never overlap nor pile up: after one that took longer than the interval, a whole interval passes.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Poller:
                 self.callback_error = error
             due = reading.started + self._interval_s
             left = due - self._clock.monotonic()
-            self._clock.wait(left if left > 0 else INTERVAL_MIN_S, self._wake)
+            self._clock.wait(left if left > 0 else self._interval_s, self._wake)
         try:
             self._source.close()
         except Exception as error:  # noqa: BLE001 - nobody is left to hear it but who asks
