@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from gpu_tui.core.books import Books, Instance, keep_books
 from gpu_tui.core.checks import CheckReport, Feasible, ModelNeed, evaluate, feasible_range
+from gpu_tui.core.choice import HIGHEST_PORT, blocking_fault, find_instance
 from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Fault, Gpu, Snapshot
 
@@ -37,7 +38,9 @@ class Explorer:
         """Take a new reading."""
         self.snapshot = snapshot
         self.failure = None
-        if self.restarts is not None and not self._restarts_exists(snapshot):
+        gone = self.restarts is not None and self.restarts > HIGHEST_PORT
+        if gone and find_instance(snapshot, self.classifier, self.restarts or 0) is None:
+            # A pid that is gone chooses nothing any more; a port at which nothing runs still says what restarts.
             self.restarts = None
         self._forget()
 
@@ -45,13 +48,6 @@ class Explorer:
         """The machine could not be read; what was seen before stays to be looked at, and judges nothing."""
         self.failure = failure
         self._forget()
-
-    def _restarts_exists(self, snapshot: Snapshot) -> bool:
-        return any(
-            instance.answers_to(self.restarts or 0)
-            for gpu in snapshot.gpus
-            for instance in keep_books(snapshot, gpu, self.classifier).instances
-        )
 
     def _forget(self) -> None:
         self._books = None
@@ -74,9 +70,7 @@ class Explorer:
         """What keeps this GPU from being judged; None when nothing does."""
         if self.failure is not None:
             return self.failure
-        gpu = self.gpu
-        blocking = [f for f in gpu.faults if gpu.total_bytes is None or f.kind == "mig"] if gpu else []
-        return blocking[0] if blocking else None
+        return None if self.gpu is None else blocking_fault(self.gpu)
 
     def books(self) -> Books | None:
         """The books of the GPU on show, from the last reading; None before the first."""

@@ -82,7 +82,7 @@ class StandIn:
     def env(self, *, driver: bool = True) -> dict[str, str]:
         """This process's environment with the stand-in as the driver, or with no driver at all."""
         env = dict(os.environ)
-        env["GPU_TUI_STANDIN_STATE"] = str(self.path)
+        env["STANDIN_NVML_STATE"] = str(self.path)
         root = str(Path(__file__).parents[2])
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH", "")]))
         if driver:

@@ -1,6 +1,6 @@
 /* A stand-in for libnvidia-ml.so.1: the calls gpu-tui and nvitop make, answered from a text file.
  *
- * The file is named by GPU_TUI_STANDIN_STATE and read again whenever it changes, so that a test can change the
+ * The file is named by STANDIN_NVML_STATE and read again whenever it changes, so that a test can change the
  * machine while a program runs on it. tests/standin/__init__.py writes it and documents its words. Layouts, codes
  * and the meaning of each field follow NVIDIA's nvml.h (13.x); test_standin.py compares the sizes with the binding's.
  * Strict where the driver is vague: a handle from before a shutdown is refused.

@@ -1,6 +1,6 @@
 /* The machine that the stand-in shows: what it is, and how it is read from the text file. See nvml.c. */
-#ifndef GPU_TUI_STANDIN_STATE_H
-#define GPU_TUI_STANDIN_STATE_H
+#ifndef STANDIN_NVML_STATE_H
+#define STANDIN_NVML_STATE_H
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -104,7 +104,7 @@ static void read_line(char *line, device **current) {
 }
 
 static void reload(void) { /* the lock is held */
-  const char *path = getenv("GPU_TUI_STANDIN_STATE");
+  const char *path = getenv("STANDIN_NVML_STATE");
   struct stat now;
   if (!path || stat(path, &now)) { present = 0; seen_size = -1; return; }
   if (now.st_size == seen_size && now.st_ino == seen_inode && now.st_mtim.tv_sec == seen_time.tv_sec &&

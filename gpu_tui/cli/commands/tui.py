@@ -7,6 +7,7 @@ import os
 import sys
 
 from gpu_tui import wiring
+from gpu_tui.cli import exit_codes
 from gpu_tui.config import Settings
 
 
@@ -16,7 +17,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, options: wiring.Options, settings: Settings) -> int:
-    """Show the explorer until it is left; the exit code is 0."""
+    """Show the explorer until it is left. Without a terminal, print services and verdict once.
+
+    Raises:
+        SourceUnavailable: without a terminal only: the machine cannot be read.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return _print_once(args, settings)
     from gpu_tui.tui.app import GpuTuiApp
 
     app = GpuTuiApp(options, settings, no_color="NO_COLOR" in os.environ)
@@ -26,3 +33,15 @@ def run(args: argparse.Namespace, options: wiring.Options, settings: Settings) -
         sys.stdout.flush()
         os._exit(app.return_code or 0)
     return app.return_code or 0
+
+
+def _print_once(args: argparse.Namespace, settings: Settings) -> int:
+    from gpu_tui.cli import output, reading
+    from gpu_tui.cli.commands import check
+
+    output.note("This is no terminal: printed once instead of the explorer.")
+    seen = reading.look(args.options, settings)
+    args.util, _ = wiring.start_utilization(settings, seen.snapshot, seen.books(seen.gpus[0]))
+    args.json = False
+    code = check.run(args, settings)
+    return exit_codes.OK if code == exit_codes.INVALID else code
