@@ -15,6 +15,7 @@ from gpu_tui.core.checks import ModelNeed, Status, feasible_range
 from gpu_tui.core.snapshot import FaultKind, Gpu, Snapshot
 from gpu_tui.errors import SourceUnavailable
 from gpu_tui.telemetry.scenario import SCENARIOS, load_scenario, open_scenario, snapshot_at
+from gpu_tui.telemetry.story import noise
 from gpu_tui.units import MIB, mib_to_bytes
 from tests.factories import books_of, judged, need
 
@@ -116,6 +117,13 @@ def test_time_moves_it_and_the_seed_changes_its_noise_only() -> None:
     assert len({s.gpus[0].utilization_pct for s in seen.values()}) > 1
     assert snapshot_at(kloros, 70, 1) != snapshot_at(kloros, 70, 2)
     assert snapshot_at(kloros, 70, 1).caption == snapshot_at(kloros, 70, 2).caption
+
+
+@given(st.integers(), st.integers(0, 2**31), st.integers(1, 10**6))
+def test_noise_is_bounded_begins_at_0_and_differs_by_second(seed: int, key: int, second: int) -> None:
+    assert noise(seed, key, 0) == 0
+    assert -1 <= noise(seed, key, second) <= 1
+    assert noise(seed, key, second) != noise(seed, key, second + 1)
 
 
 def test_ollama_unloads_and_loads_again_and_the_caption_says_so() -> None:
