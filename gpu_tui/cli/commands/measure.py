@@ -9,31 +9,32 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from gpu_tui.cli import output
+from gpu_tui.errors import SourceUnavailable
 
 if TYPE_CHECKING:
+    from gpu_tui.bench.demo import DemoAddresses
     from gpu_tui.bench.events import Event, Figure, Preview, Summary, Utilization
-    from gpu_tui.bench.plan import Candidate, MeasurePlan
+    from gpu_tui.bench.plan import MeasurePlan
     from gpu_tui.config import Settings
+    from gpu_tui.core.books import Books
+    from gpu_tui.core.snapshot import Snapshot
+    from gpu_tui.wiring import Options
 
-_Number = TypeVar("_Number", int, float)
 _Result = TypeVar("_Result", "Preview", "Summary")
 
 MEASURED, NOTHING_MEASURED, INTERRUPTED = 0, 3, 130
 _MAX_PLAN_BYTES = 1024 * 1024
+_UTILIZATION = "model.gpu_memory_utilization"
 
 
-class Surroundings(Protocol):
-    """What is known of the machine the plan is for."""
-
-    def __call__(self, plan: MeasurePlan, settings: Settings) -> AbstractContextManager[MeasurePlan]:
-        """The plan with the services' ports as candidates, the running utilization and the machine's name.
-
-        What was started for it, such as the demo's endpoints, ends with the context.
-        """
-        ...
+class _ReaderGone(KeyboardInterrupt):
+    """Nobody reads stdout any more; like Ctrl-C it has to end every task at once."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,19 +56,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--plan", metavar="-", choices=("-",), help=argparse.SUPPRESS)
 
 
-def run(args: argparse.Namespace, settings: Settings, surroundings: Surroundings | None = None) -> int:
+def run(args: argparse.Namespace, settings: Settings) -> int:
     """Measure, or with ``--dry-run`` show what would be.
 
     Returns:
         0 when anything was measured (or would be), 3 when nothing could be, 130 when interrupted.
 
     Raises:
-        UsageError: an address or a number means nothing.
+        UsageError: an address or a number means nothing, or it is open which GPU or vLLM instance is meant.
+        SourceUnavailable: the machine cannot be read, and no endpoint is named that could do without.
+        BrokenPipeError: nobody reads stdout any more; the run has ended.
     """
     from gpu_tui.bench.plan import preview_plan, run_plan
 
     try:
-        with _plan(args, settings, surroundings) as plan:
+        with _plan(args, settings) as plan:
             emit = _emitter(args)
             if args.dry_run:
                 preview = preview_plan(plan, emit)
@@ -76,66 +79,55 @@ def run(args: argparse.Namespace, settings: Settings, surroundings: Surroundings
             summary = run_plan(plan, emit)
             _show(args, summary, _summary_text)
             return MEASURED if summary.measured else NOTHING_MEASURED
+    except _ReaderGone:
+        raise BrokenPipeError from None
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def _plan(
-    args: argparse.Namespace, settings: Settings, surroundings: Surroundings | None
-) -> AbstractContextManager[MeasurePlan]:
-    from gpu_tui.bench.plan import load_plan
+@contextmanager
+def _plan(args: argparse.Namespace, settings: Settings) -> Iterator[MeasurePlan]:
+    """The plan handed over by a parent, or made here; a simulated machine's endpoints live as long as it."""
+    from gpu_tui.bench.plan import Mode, load_plan
 
     if args.plan:
-        # Unbuffered: what comes after the line is the tether, and belongs to the event loop.
-        return nullcontext(load_plan(_first_line()))
-    plan = plan_of(args, settings)
-    if surroundings is None or _complete(plan):
-        return nullcontext(plan)
-    return surroundings(plan, settings)
+        yield load_plan(_first_line())
+        return
+    from gpu_tui import wiring
+
+    options: Options = args.options
+    snapshot, books = _machine(options, settings)
+    planned = settings.model.gpu_memory_utilization if settings.origin(_UTILIZATION).kind != "default" else None
+
+    def made(demo: DemoAddresses | None) -> MeasurePlan:
+        plan = wiring.measure_plan(settings, options, snapshot, books, planned, demo=demo)
+        return replace(plan, mode=Mode(args.mode), machine=plan.machine or os.uname().nodename)
+
+    if not options.simulated:
+        yield made(None)
+        return
+    with wiring.demo_servers(snapshot) as servers:
+        yield made(servers.start())
 
 
-def _complete(plan: MeasurePlan) -> bool:
-    return bool((plan.llm_urls or not plan.wants_llm) and (plan.stt_urls or not plan.wants_stt))
+def _machine(options: Options, settings: Settings) -> tuple[Snapshot | None, Books | None]:
+    """What is measured on; (None, None) when it cannot be read and an endpoint is named anyway."""
+    from gpu_tui import wiring
+    from gpu_tui.cli.reading import look
 
-
-def plan_of(args: argparse.Namespace, settings: Settings) -> MeasurePlan:
-    """The plan that flags and settings alone make; a flag wins over a setting.
-
-    Raises:
-        UsageError: an address or a number means nothing.
-    """
-    from gpu_tui.bench.plan import MeasurePlan, Mode, candidates
-
-    places, load = settings.endpoints, settings.measure
-
-    def named(kind: str) -> tuple[Candidate, ...]:
-        if (flag := getattr(args, kind)) is not None:
-            return candidates(flag, origin=f"--{kind}", chosen=True)
-        origin = f"[endpoints] {kind}, {settings.origin(f'endpoints.{kind}')}"
-        return candidates(getattr(places, kind), origin=origin, chosen=True)
-
-    def or_else(flag: _Number | None, setting: _Number) -> _Number:
-        return setting if flag is None else flag
-
-    return MeasurePlan(
-        llm_urls=named("llm"),
-        llm_model=args.llm_model or places.llm_model,
-        stt_urls=named("stt"),
-        stt_model=args.stt_model or places.stt_model,
-        strict_llm_model=args.llm_model is not None,
-        strict_stt_model=args.stt_model is not None,
-        mode=Mode(args.mode),
-        requests=or_else(args.requests, load.requests),
-        concurrency=or_else(args.concurrency, load.concurrency),
-        warmup=or_else(args.warmup, load.warmup),
-        timeout_s=or_else(args.timeout, load.timeout_s),
-        api_key_env=places.api_key_env,
-        planned_utilization=settings.model.gpu_memory_utilization,
-        machine=os.uname().nodename,
-    )
+    try:
+        seen = look(options, settings)
+    except SourceUnavailable as error:
+        if settings.endpoints.llm is None and settings.endpoints.stt is None:
+            raise
+        output.error(error)
+        return None, None
+    gpus = wiring.choose_gpus(seen.snapshot, settings, seen.rules, needed_one=True)
+    return seen.snapshot, wiring.choose_restarts(seen.snapshot, gpus, settings, seen.rules)[0]
 
 
 def _first_line() -> bytes:
+    """Read without a buffer: what comes after the line is the tether, and belongs to the event loop."""
     line = b""
     while not line.endswith(b"\n") and len(line) < _MAX_PLAN_BYTES:
         data = os.read(sys.stdin.fileno(), 65536)
@@ -153,9 +145,9 @@ def _emitter(args: argparse.Namespace) -> Callable[[Event], None]:
 
     def for_people(event: Event) -> None:
         if isinstance(event, Progress) and event.message and event.kind:
-            sys.stderr.write(f"{event.kind.upper()}: {event.message}\n")
+            output.note(f"{event.kind.upper()}: {event.message}")
         elif isinstance(event, RequestDone) and event.error:
-            sys.stderr.write(f"{event.kind.upper()} request {event.index}: {event.message}\n")
+            output.note(f"{event.kind.upper()} request {event.index}: {event.message}")
 
     return as_lines if args.jsonl else for_people
 
@@ -166,7 +158,7 @@ def _show(args: argparse.Namespace, result: _Result, text: Callable[[_Result], s
     if args.json:
         _write(encode_result(result) + b"\n")
     elif not args.jsonl:
-        _write(text(result).encode())
+        output.write(text(result))
 
 
 def _write(data: bytes) -> None:
@@ -174,10 +166,8 @@ def _write(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # Nobody reads any more, a parent that died or `head`: to go on would be load for nothing. What Python still
-        # holds for stdout goes to nowhere, else the interpreter complains on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise KeyboardInterrupt from None
+        # A parent that died, or `head`: to go on would be load for nothing.
+        raise _ReaderGone from None
 
 
 def _summary_text(summary: Summary) -> str:
@@ -205,7 +195,7 @@ def _summary_text(summary: Summary) -> str:
         lines.append(f"measuring took {cost.cpu_s:.2f} s of CPU, {cost.share:.1%} of a core during the load")
     if summary.oom_events:
         lines.append(f"! {summary.oom_events} answers reported CUDA out of memory")
-    return "\n".join(lines).strip("\n") + "\n"
+    return "\n".join(lines).strip("\n")
 
 
 def _preview_text(preview: Preview) -> str:
@@ -220,7 +210,7 @@ def _preview_text(preview: Preview) -> str:
         f"{preview.output_tokens} output tokens"
     )
     lines += _foot(preview.reason, preview.notes, preview.gpu_memory_utilization)
-    return "\n".join([*lines, "Nothing was measured.", ""])
+    return "\n".join([*lines, "Nothing was measured."])
 
 
 _HEADER = f"  {'':<12}{'p50':>10}{'p95':>10}{'p99':>10}{'min':>10}{'max':>10}{'mean':>10}"
