@@ -60,6 +60,23 @@ COMPLETE_FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 """shtab's mark for an argument that is a file; written out, because importing shtab takes 30 ms."""
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Finds the width without shutil, whose import costs `check` 3 ms: argparse formats at every `add_argument`."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    told = os.environ.get("COLUMNS", "")
+    if told.isascii() and told.isdigit() and int(told) > 20:
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
 class _Parser(argparse.ArgumentParser):
     """Tells a mistake in one line, without repeating the usage above it."""
 
@@ -91,7 +108,7 @@ def _positive(text: str) -> int:
 
 def _global_flags(default: Any) -> _Parser:
     """The flags that stand before or after a command; after it they must not put defaults over those before it."""
-    flags = _Parser(add_help=False, argument_default=default)
+    flags = _Parser(add_help=False, argument_default=default, formatter_class=_Formatter)
     group = flags.add_argument_group("machine and settings")
     group.add_argument("--gpu", metavar="N|UUID", help="NVML's index or a UUID; check and services also take all")
     file = group.add_argument("--config", metavar="FILE", type=Path, help="settings instead of the user's own file")
@@ -113,7 +130,7 @@ def build_parser(wanted: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
         description="Choose vLLM's --gpu-memory-utilization on a shared GPU without breaking production. "
         "Without a command: the explorer.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         parents=[_global_flags(None)],
         allow_abbrev=False,
     )
@@ -128,7 +145,7 @@ def build_parser(wanted: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
             help=words,
             description=f"{words[0].upper()}{words[1:]}.",
             parents=[_global_flags(argparse.SUPPRESS)] if name in wanted else [],
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
             allow_abbrev=False,
         )
         command.set_defaults(command=name)

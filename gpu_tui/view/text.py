@@ -73,21 +73,19 @@ _WORDS = (
     r"(?:api[-_]?keys?|access[-_]?keys?|private[-_]?keys?|secret|passw(?:or)?d|passphrase|credentials?"
     r"|authorization|token(?!iz))"
 )
-_SECRET_NAME = re.compile(rf"(?i){_WORDS}|(?:^|[-_.])(?:key|auth|pass|pwd)$")
-_COUNT_NAME = re.compile(r"(?i)tokens?(?:[-_.]|$)")
-_COUNT = re.compile(r"[0-9.]+[kKmMgG]?|auto|none", re.IGNORECASE)
-_PLAIN_WORDS = re.compile(r"(?i)[-_.]?(?:type|mode|format|file|path|name|id|len|length|parser|limit|count)s?$")
-
-_ASSIGNED = re.compile(
-    rf"""(?ix) (?P<head> {_WORDS} [\w.-]{{0,40}} ["']? (?: \s*[=:]\s* | (?<=\S)\s+ ) )
-         (?P<value> (?:Bearer|Basic)\s+\S+ | "[^"]*" | '[^']*' | [^\s"'&,;}}]+ )"""
-)
-_BEARER = re.compile(r"(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{4,}")
-_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)[^\s/@]+@")
-_KNOWN = re.compile(
+_COUNT_NAME = "tokens"
+_SECRET_NAME = rf"(?i){_WORDS}|(?:^|[-_.])(?:key|auth|pass|pwd)$"
+_COUNT = r"(?i)[0-9.]+[kmg]?|auto|none"
+_PLAIN_WORDS = r"(?i)[-_.]?(?:type|mode|format|file|path|name|id|len|length|parser|limit|count)s?$"
+_ASSIGNED = rf"""(?ix) (?P<head> {_WORDS} [\w.-]{{0,40}} ["']? (?: \s*[=:]\s* | (?<=\S)\s+ ) )
+                       (?P<value> (?:Bearer|Basic)\s+\S+ | "[^"]*" | '[^']*' | [^\s"'&,;}}]+ )"""
+_BEARER = r"(?i)\b(bearer|basic)(\s+)[\w.~+/=-]{4,}"
+_USERINFO = r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)[^\s/@]+@"
+_KNOWN = (
     r"\b(?:sk-[\w-]{4,}|hf_\w{4,}|gh[pousr]_\w{8,}|github_pat_\w{8,}|glpat-[\w-]{8,}|xox[abeoprs]-[\w-]{6,}"
     r"|nvapi-[\w-]{6,}|AKIA[0-9A-Z]{12,}|eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?)"
 )
+# Compiled at their first use, by re itself: `gpu-tui check` masks nothing and would pay 3 ms for them.
 
 
 def mask_cmdline(argv: Sequence[str]) -> tuple[str, ...]:
@@ -124,29 +122,29 @@ def _is_plain_name(name: str) -> bool:
 
 
 def _is_secret_name(name: str) -> bool:
-    return _SECRET_NAME.search(name) is not None and _PLAIN_WORDS.search(name) is None
+    return re.search(_SECRET_NAME, name) is not None and re.search(_PLAIN_WORDS, name) is None
 
 
 def _mask_value(name: str, value: str) -> str:
-    return value if _COUNT_NAME.search(name) and _is_count(name, value) else (MASK if value else value)
+    return value if not value or _is_count(name, value) else MASK
 
 
 def _is_count(name: str, value: str) -> bool:
     # `--max-tokens 8192` counts; `--token 123456` may well be a secret
-    return name.lower().rstrip("_-").endswith("tokens") and _COUNT.fullmatch(value) is not None
+    return name.lower().rstrip("_-").endswith(_COUNT_NAME) and re.fullmatch(_COUNT, value) is not None
 
 
 def _mask_inside(text: str) -> str:
-    text = _USERINFO.sub(rf"\1{MASK}@", text)
-    text = _ASSIGNED.sub(_replace_assigned, text)
-    text = _BEARER.sub(rf"\1\2{MASK}", text)
-    return _KNOWN.sub(MASK, text)
+    text = re.sub(_USERINFO, rf"\1{MASK}@", text)
+    text = re.sub(_ASSIGNED, _replace_assigned, text)
+    text = re.sub(_BEARER, rf"\1\2{MASK}", text)
+    return re.sub(_KNOWN, MASK, text)
 
 
 def _replace_assigned(match: re.Match[str]) -> str:
     head, value = match["head"], match["value"]
     name = head.rstrip().rstrip("=:\"'").rstrip().rstrip("\"'")
-    if value.startswith("-") or _PLAIN_WORDS.search(name) or _is_count(name, value.strip("\"'")):
+    if value.startswith("-") or re.search(_PLAIN_WORDS, name) or _is_count(name, value.strip("\"'")):
         return match[0]
     is_flag = match.string[: match.start()].rpartition(" ")[2].startswith("-")
     if not head.rstrip().endswith(("=", ":")) and not is_flag:
