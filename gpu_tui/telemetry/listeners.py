@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -30,28 +30,36 @@ class Listener:
     def url(self) -> str:
         """Where to reach it from this machine: loopback for a wildcard, else its own address."""
         address = ipaddress.ip_address(self.address.partition("%")[0])
+        # A socket for both families names its IPv4 clients and itself so.
+        address = getattr(address, "ipv4_mapped", None) or address
         if address.is_unspecified or address == ipaddress.ip_address("127.0.0.1"):
             return f"http://127.0.0.1:{self.port}"
         host = f"[{address}]" if address.version == 6 else str(address)
         return f"http://{host}:{self.port}"
 
 
-def listening_ports(pids: Iterable[int]) -> dict[int, tuple[Listener, ...] | None]:
+def listening_ports(
+    pids: Iterable[int], open_process: Callable[[int], psutil.Process] = psutil.Process
+) -> dict[int, tuple[Listener, ...] | None]:
     """The listeners of each process and of its family: itself, then its parents, then its children.
 
     A GPU's memory is often held by a child of the process that listens (vLLM's engine, ollama's runner), and
     sometimes the other way round (workers of one server). One socket shared by several is named once.
 
+    Args:
+        pids: the processes asked about.
+        open_process: how to look at the first of a family.
+
     Returns:
         By pid; () when nobody listens or the process has gone; None when the kernel refused to tell.
     """
-    return {pid: _family_listeners(pid) for pid in dict.fromkeys(pids)}
+    return {pid: _family_listeners(pid, open_process) for pid in dict.fromkeys(pids)}
 
 
-def _family_listeners(pid: int) -> tuple[Listener, ...] | None:
+def _family_listeners(pid: int, open_process: Callable[[int], psutil.Process]) -> tuple[Listener, ...] | None:
     found: dict[tuple[str, int], Listener] = {}
     denied = False
-    for process in _family(pid):
+    for process in _family(pid, open_process):
         try:
             connections = process.net_connections(kind="tcp")
         except psutil.NoSuchProcess:
@@ -66,9 +74,9 @@ def _family_listeners(pid: int) -> tuple[Listener, ...] | None:
     return None if denied and not found else tuple(found.values())
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def _family(pid: int, open_process: Callable[[int], psutil.Process]) -> list[psutil.Process]:
     try:
-        process = psutil.Process(pid)
+        process = open_process(pid)
         family = [process]
         for parent in process.parents()[:MAX_ANCESTORS]:
             if parent.pid in (1, os.getpid()) or parent.name() in _NOT_A_SERVICE:

@@ -36,9 +36,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def probe(session: aiohttp.ClientSession, url: str, key: str | None = None, timeout_s: float = 10) -> LlmProbe:
-    return LlmProbe(
-        session, SystemClock(), url=url, model="m", output_tokens=9, timeout_s=timeout_s, key=key
-    )
+    return LlmProbe(session, SystemClock(), url=url, model="m", output_tokens=9, timeout_s=timeout_s, key=key)
 
 
 async def asked(session: aiohttp.ClientSession, handler: Handler) -> LlmTimings:

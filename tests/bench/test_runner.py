@@ -161,7 +161,9 @@ async def test_a_preview_sends_no_load() -> None:
 async def test_cancelling_closes_every_socket() -> None:
     async with serving({**DESCRIBED, CHAT: streaming(itl=0.05, chunks=1000)}) as server:
         run = asyncio.create_task(Runner(plan(server.url, concurrency=4, timeout_s=60), lambda _e: None).run())
-        while not any(reply.sent for reply in server.replies if len(reply.sent) > 2):
+        for _ in range(1000):
+            if any(len(reply.sent) > 2 for reply in server.replies):
+                break
             await asyncio.sleep(0.01)
         run.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,152 @@
+"""``gpu-tui measure`` as a user and as a parent process meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from gpu_tui.bench.demo import DemoAddresses, DemoServers
+
+COMMAND = (sys.executable, "-m", "gpu_tui", "measure")
+FIGURE = {"p50", "p95", "p99", "min", "max", "mean"}
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[DemoAddresses]:
+    with DemoServers(ttft_ms=20, itl_ms=2, stt_ms=20) as servers:
+        yield servers.start()
+
+
+def measured(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    command = (*COMMAND, "--requests", "3", *arguments)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **more)
+
+
+def test_json_is_one_object_of_the_shape_promised(demo: DemoAddresses) -> None:
+    done = measured("--llm", demo.llm, "--stt", demo.stt, "--json")
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    assert set(result) >= {"schema", "started_at", "machine", "gpu_memory_utilization", "llm", "stt", "generator"}
+    assert set(result["gpu_memory_utilization"]) == {"actual", "planned"}
+    assert set(result["generator"]) == {"cpu_s", "share"}
+    llm, stt = result["llm"], result["stt"]
+    assert set(llm) >= {"n", "errors", "ttft_ms", "itl_ms", "e2e_ms", "output_tokens_per_s"}
+    assert set(stt) >= {"n", "errors", "latency_ms", "rtf"}
+    for figure in (llm["ttft_ms"], llm["itl_ms"], llm["e2e_ms"], stt["latency_ms"], stt["rtf"]):
+        assert set(figure) == FIGURE
+    assert (llm["n"], llm["errors"], stt["n"], stt["errors"]) == (3, {}, 3, {})
+    assert result["gpu_memory_utilization"]["actual"] == 0.5
+    assert result["simulated"] is True
+
+
+def test_the_last_line_of_jsonl_is_the_object_of_json(demo: DemoAddresses) -> None:
+    done = measured("--llm", demo.llm, "--mode", "llm", "--jsonl")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["type"] for line in lines].count("request") == 3
+    assert {line["type"] for line in lines} == {"progress", "request", "summary"}
+    summary = lines[-1]
+    assert summary.pop("type") == "summary"
+    other = json.loads(measured("--llm", demo.llm, "--mode", "llm", "--json").stdout)
+    assert set(summary) == set(other)
+    assert set(summary["llm"]) == set(other["llm"])
+    assert (summary["stt"], summary["reason"]) == (None, {"stt": "unmeasured: not asked for"})
+
+
+def test_for_people_a_table(demo: DemoAddresses) -> None:
+    done = measured("--llm", demo.llm)
+    assert done.returncode == 0
+    for word in ("SIMULATED", "TTFT", "ITL", "p95", "n=3", "STT  unmeasured: no endpoint", "running 0.5"):
+        assert word in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_a_dry_run_names_endpoint_model_and_load(demo: DemoAddresses) -> None:
+    done = measured("--llm", demo.llm, "--dry-run")
+    assert done.returncode == 0
+    for word in (demo.llm, "from --llm", "SIMULATED-Qwen", "3 requests", "Nothing was measured"):
+        assert word in done.stdout
+    preview = json.loads(measured("--llm", demo.llm, "--dry-run", "--json").stdout)
+    assert preview["llm"]["url"] == demo.llm
+    assert preview["stt"] is None
+
+
+def test_when_nothing_could_be_measured_every_failure_is_named() -> None:
+    done = measured("--llm", "http://127.0.0.1:1", "--json")
+    assert done.returncode == 3
+    result = json.loads(done.stdout)
+    assert (result["llm"], result["stt"], result["oom_events"]) == (None, None, None)
+    assert result["reason"]["llm"].startswith("unmeasured: Nothing listens at http://127.0.0.1:1.")
+    assert result["reason"]["stt"] == "unmeasured: no endpoint"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--requests", "0"), ("--requests", "x"), ("--llm", "ftp://x"), ("--mode", "all"), ("--json", "--jsonl")],
+)
+def test_wrong_usage(arguments: tuple[str, ...]) -> None:
+    done = measured(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_a_plan_that_is_none() -> None:
+    done = measured("--plan", "-", "--jsonl", input="{}x\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "plan cannot be read" in done.stderr
+
+
+def test_the_demo_measures_itself_and_leaves_nothing() -> None:
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    done = measured("--demo", "--mode", "stt", "--json")
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    assert (result["simulated"], result["machine"]) == (True, "NVIDIA GeForce RTX 3060")
+    assert {process.pid for process in psutil.Process().children(recursive=True)} <= before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(demo: DemoAddresses, number: signal.Signals) -> None:
+    command = (*COMMAND, "--llm", demo.llm, "--jsonl", "--requests", "10000")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        while '"request"' not in run.stdout.readline():
+            pass
+        run.send_signal(number)
+        out, err = run.communicate(timeout=20)
+    assert run.returncode == 130
+    assert '"summary"' not in out
+    assert "Traceback" not in err
+
+
+def test_when_nobody_reads_the_load_ends(demo: DemoAddresses) -> None:
+    command = (*COMMAND, "--llm", demo.llm, "--jsonl", "--requests", "10000")
+    began = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.readline()
+        run.stdout.close()
+        err = run.stderr.read()
+        run.wait(timeout=20)
+    assert run.returncode == 141
+    assert "Traceback" not in err
+    assert time.monotonic() - began < 15
+
+
+def test_the_key_is_never_shown(demo: DemoAddresses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", "sesame-sesame")
+    monkeypatch.setenv("GPU_TUI_ENDPOINTS_API_KEY_ENV", "SOME_KEY")
+    done = measured("--llm", demo.llm, "--jsonl", env=dict(os.environ))
+    assert done.returncode == 0
+    assert "sesame" not in done.stdout + done.stderr
