@@ -72,7 +72,7 @@ def _read_toml(file: Path, *, must_exist: bool) -> dict[str, Any]:
     import tomllib  # 5 ms, and most machines have no file
 
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not UTF-8 (byte {error.start}).", "Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
