@@ -197,7 +197,7 @@ def test_bounds_from_two_layers_must_agree(tmp_path: Path) -> None:
 
 
 def test_a_named_file_must_be_there_and_the_default_one_need_not(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nope.toml does not exist"):
+    with pytest.raises(ConfigError, match=r"nope\.toml does not exist"):
         config.load(tmp_path / "nope.toml", {})
     assert config.load(None, {"XDG_CONFIG_HOME": str(tmp_path)}) == Settings()
 
@@ -237,10 +237,11 @@ LEAF = (
 
 @given(st.sampled_from([key for key in config.KEYS if key != "services"]), LEAF)
 def test_any_value_is_taken_or_refused_with_a_sentence(key: str, value: Any) -> None:
+    said = ""
     try:
         settings = config.load(None, {"XDG_CONFIG_HOME": "/nonexistent"}, {key: ("--flag", value)})
     except ConfigError as error:
-        assert str(error).isprintable()
-        assert str(error).startswith(("--flag: ", "evaluator.min"))
+        said = str(error)
     else:
         assert settings.origin(key).kind == ("default" if value is None else "flag")
+    assert not said or (said.isprintable() and said.startswith(("--flag: ", "evaluator.min")))

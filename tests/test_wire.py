@@ -16,14 +16,45 @@ from gpu_tui.view.text import clean
 from tests.factories import KLOROS, books_of, gpu, kloros, need, snapshot
 
 ASKED = Origin(kind=OriginKind.ASSUMED, source="flag --util")
-KEYS = (
-    "schema source simulated gpu gpu_memory_utilization valid status reason allocation_mib model_mib min_kv_cache_mib "
-    "kv_cache_mib required_mib persistent_mib unattributed_mib available_mib deficit_mib checks feasible services origins"
-).split()
-FIGURES = (
-    "total_mib used_mib free_mib reserved_mib gpu_memory_utilization allocation_mib model_mib min_kv_cache_mib "
-    "kv_cache_mib required_mib persistent_mib unattributed_mib available_mib deficit_mib"
-).split()
+KEYS = [
+    "schema",
+    "source",
+    "simulated",
+    "gpu",
+    "gpu_memory_utilization",
+    "valid",
+    "status",
+    "reason",
+    "allocation_mib",
+    "model_mib",
+    "min_kv_cache_mib",
+    "kv_cache_mib",
+    "required_mib",
+    "persistent_mib",
+    "unattributed_mib",
+    "available_mib",
+    "deficit_mib",
+    "checks",
+    "feasible",
+    "services",
+    "origins",
+]
+FIGURES = [
+    "total_mib",
+    "used_mib",
+    "free_mib",
+    "reserved_mib",
+    "gpu_memory_utilization",
+    "allocation_mib",
+    "model_mib",
+    "min_kv_cache_mib",
+    "kv_cache_mib",
+    "required_mib",
+    "persistent_mib",
+    "unattributed_mib",
+    "available_mib",
+    "deficit_mib",
+]
 
 
 def check(u: float, seen: Snapshot = KLOROS, age_s: float | None = 0.25, **fields: Any) -> dict[str, Any]:

@@ -69,7 +69,7 @@ SECRET = st.text("abcdefghkmnpqrstuvwxyzABCDEFGH23456789", min_size=8, max_size=
 FLAG = st.sampled_from(
     ["--api-key", "--api_key", "--hf-token", "--token", "--client-secret", "--password", "--passwd", "--db-password"]
 )
-VARIABLE = st.sampled_from(["HF_TOKEN", "OPENAI_API_KEY", "VLLM_API_KEY", "my_secret", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY"])
+VARIABLE = st.sampled_from(["HF_TOKEN", "OPENAI_API_KEY", "my_secret", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY"])
 PLAIN = st.lists(st.sampled_from(["vllm", "serve", "--port", "8000", "--model", "org/name", "-v"]), max_size=4)
 
 
