@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import errno
 import re
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import aiohttp
 import msgspec
 
 from gpu_tui.bench.untrusted import shown, shown_url
+from gpu_tui.clock import Clock
 from gpu_tui.errors import EndpointError
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -47,12 +50,29 @@ class ProbeFailure(EndpointError):
         return not self.kind.startswith("connect_") and self.kind != "timeout"
 
 
-def open_session(concurrency: int) -> aiohttp.ClientSession:
+@dataclass(slots=True)
+class Sent:
+    """When one request went out; hand it to the session as ``trace_request_ctx``."""
+
+    at: float | None = None
+    """Its head was written to the socket; None until then."""
+
+
+def open_session(concurrency: int, clock: Clock) -> aiohttp.ClientSession:
     """A session that keeps its connections between requests, as a client in production does.
 
     It reads no proxy from the environment and keeps no cookies: what is measured is the server named.
     """
+    trace = aiohttp.TraceConfig()
+
+    async def sent(_session: object, context: SimpleNamespace, _params: object) -> None:
+        if isinstance(context.trace_request_ctx, Sent):
+            context.trace_request_ctx.at = clock.monotonic()
+
+    # 32 connections set up at once take the client 15 ms: without this stamp they would be the server's.
+    trace.on_request_headers_sent.append(sent)
     return aiohttp.ClientSession(
+        trace_configs=[trace],
         connector=aiohttp.TCPConnector(limit=concurrency + 2),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "gpu-tui", "Accept-Encoding": "identity"},

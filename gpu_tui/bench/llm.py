@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import msgspec
 
-from gpu_tui.bench.client import CLIENT_ERRORS, ProbeFailure, authorization, failure_of, read_bounded, refused, told
+from gpu_tui.bench.client import (
+    CLIENT_ERRORS,
+    ProbeFailure,
+    Sent,
+    authorization,
+    failure_of,
+    read_bounded,
+    refused,
+    told,
+)
 from gpu_tui.bench.sse import DONE, SseDecoder, SseError
 from gpu_tui.clock import Clock
 from gpu_tui.core.timings import LlmTimings
@@ -89,17 +99,22 @@ class LlmProbe:
             ProbeFailure: there was no whole answer; `kind` says why.
         """
         body = self._body(prompt)
-        started = self._now()
+        queued, sent = self._now(), Sent()
         try:
             async with self._session.post(
-                self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False
+                self._url,
+                data=body,
+                headers=self._headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+                trace_request_ctx=sent,
             ) as response:
-                headers = self._now()
+                begun = LlmTimings(queued=queued, started=sent.at, headers=self._now())
                 if response.status != 200:
                     raise await refused(response, self._key)
                 if response.content_type == "text/event-stream":
-                    return await self._streamed(response, started, headers)
-                return await self._whole(response, started, headers)
+                    return await self._streamed(response, begun)
+                return await self._whole(response, begun)
         except CLIENT_ERRORS as error:
             raise failure_of(error, self._base) from None
 
@@ -115,10 +130,10 @@ class LlmProbe:
             fields["model"] = self._model
         return msgspec.json.encode(fields)
 
-    async def _streamed(self, response: aiohttp.ClientResponse, started: float, headers: float) -> LlmTimings:
+    async def _streamed(self, response: aiohttp.ClientResponse, begun: LlmTimings) -> LlmTimings:
         reading = _Reading(self._key)
         decoder = SseDecoder()
-        size, ended = 0, headers
+        size, ended = 0, begun.headers or 0.0
         try:
             async for data in response.content.iter_any():
                 ended = self._now()  # before anything is parsed: the stamp is the arrival's
@@ -135,16 +150,15 @@ class LlmProbe:
             raise ProbeFailure(error.kind, f"The stream cannot be read: {error}.") from None
         reading.check()
         await _drain(response)
-        return LlmTimings(
-            started=started,
-            headers=headers,
+        return replace(
+            begun,
             chunks=tuple(reading.chunks),
             ended=ended,
             prompt_tokens=_count(reading.usage.prompt_tokens),
             output_tokens=_count(reading.usage.completion_tokens),
         )
 
-    async def _whole(self, response: aiohttp.ClientResponse, started: float, headers: float) -> LlmTimings:
+    async def _whole(self, response: aiohttp.ClientResponse, begun: LlmTimings) -> LlmTimings:
         """An answer of a server that does not stream: it has an end, and no first token."""
         body = await read_bounded(response)
         ended = self._now()
@@ -152,9 +166,8 @@ class LlmProbe:
         if not any(choice.message and choice.message.any for choice in answer.choices or ()):
             raise ProbeFailure("empty_answer", "The server answered without any text.")
         usage = answer.usage or _Usage()
-        return LlmTimings(
-            started=started,
-            headers=headers,
+        return replace(
+            begun,
             ended=ended,
             prompt_tokens=_count(usage.prompt_tokens),
             output_tokens=_count(usage.completion_tokens),

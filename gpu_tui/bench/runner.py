@@ -58,7 +58,7 @@ class Runner:
         """Measure. Cancelling it closes every socket and gives no summary."""
         plan = self._plan
         started_at = datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds")
-        async with open_session(plan.concurrency) as session:
+        async with open_session(plan.concurrency, self._clock) as session:
             llm, stt = await self._find(session)
             llm_outcomes = await self._llm(session, llm) if llm else None
             stt_outcomes = await self._stt(session, stt) if stt else None
@@ -79,7 +79,7 @@ class Runner:
     async def preview(self) -> Preview:
         """Find the endpoints and stop there."""
         plan = self._plan
-        async with open_session(1) as session:
+        async with open_session(1, self._clock) as session:
             llm, stt = await self._find(session)
         actual = llm.utilization if llm and llm.utilization is not None else plan.actual_utilization
         return Preview(

@@ -7,7 +7,16 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from gpu_tui.bench.client import CLIENT_ERRORS, ProbeFailure, authorization, failure_of, read_bounded, refused, told
+from gpu_tui.bench.client import (
+    CLIENT_ERRORS,
+    ProbeFailure,
+    Sent,
+    authorization,
+    failure_of,
+    read_bounded,
+    refused,
+    told,
+)
 from gpu_tui.bench.workload import Clip
 from gpu_tui.clock import Clock
 from gpu_tui.core.timings import SttTimings
@@ -50,10 +59,15 @@ class SttProbe:
             ProbeFailure: there was none; `kind` says why.
         """
         form = self._form()
-        started = self._now()
+        queued, sent = self._now(), Sent()
         try:
             async with self._session.post(
-                self._url, data=form, headers=authorization(self._key), timeout=self._timeout, allow_redirects=False
+                self._url,
+                data=form,
+                headers=authorization(self._key),
+                timeout=self._timeout,
+                allow_redirects=False,
+                trace_request_ctx=sent,
             ) as response:
                 if response.status != 200:
                     raise await refused(response, self._key)
@@ -62,7 +76,7 @@ class SttProbe:
         except CLIENT_ERRORS as error:
             raise failure_of(error, self._base) from None
         _check(body, self._key)
-        return SttTimings(started=started, ended=ended, audio_s=self._clip.audio_s)
+        return SttTimings(queued=queued, started=sent.at, ended=ended, audio_s=self._clip.audio_s)
 
     def _form(self) -> aiohttp.FormData:
         form = aiohttp.FormData()

@@ -24,7 +24,9 @@ class LlmTimings:
     """One chat completion as seen at the client's socket."""
 
     started: float | None
-    """Just before the request is handed to the socket; on a fresh connection its set-up is counted."""
+    """The request is written to the socket: setting up a connection, and the client's own queue, come before."""
+    queued: float | None = None
+    """The request was handed to the client; until `started` it waited for a connection."""
     headers: float | None = None
     """The status line and headers have been read."""
     chunks: tuple[float, ...] = ()
@@ -122,7 +124,9 @@ class SttTimings:
     """One transcription as seen at the client's socket."""
 
     started: float | None
-    """Just before the request is handed to the socket."""
+    """The request's head is written to the socket; sending the clip is part of the latency."""
+    queued: float | None = None
+    """The request was handed to the client; until `started` it waited for a connection."""
     ended: float | None = None
     """The whole transcript has been read."""
     audio_s: float | None = None

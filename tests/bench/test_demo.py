@@ -12,6 +12,7 @@ from gpu_tui.bench.client import open_session
 from gpu_tui.bench.demo import DemoAddresses, DemoServers
 from gpu_tui.bench.plan import MeasurePlan, candidates
 from gpu_tui.bench.runner import Runner
+from gpu_tui.clock import SystemClock
 from tests.bench.servers import CHAT, SPEECH
 
 
@@ -37,7 +38,7 @@ async def test_every_answer_is_labelled(demo: DemoAddresses) -> None:
     pages = [f"{demo.llm}/v1/models", f"{demo.llm}/metrics", f"{demo.llm}/openapi.json", f"{demo.stt}/v1/models"]
     for page in pages:
         assert "SIMULATED" in await asyncio.to_thread(got, page)
-    async with open_session(1) as session:
+    async with open_session(1, SystemClock()) as session:
         async with session.post(f"{demo.llm}{CHAT}", data=json.dumps({"max_tokens": 3})) as response:
             text = (await response.read()).decode()
         assert "SIMULATED answer" in text

@@ -5,6 +5,7 @@ import pytest
 from gpu_tui.bench.client import open_session
 from gpu_tui.bench.discover import NO_ENDPOINT, Discovery, Found
 from gpu_tui.bench.plan import MeasurePlan, candidates
+from gpu_tui.clock import SystemClock
 from tests.bench.servers import CHAT, SPEECH, Handler, answering, models, paths, saying, serving
 
 KEY = "sesame-sesame"
@@ -14,7 +15,7 @@ VLLM = {"/v1/models": models("Qwen/Qwen2.5-7B"), "/openapi.json": paths(CHAT, SP
 async def looked(kind: str, *urls: str, chosen: bool = False, **plan: object) -> Found:
     found = candidates(*urls, origin="a port", chosen=chosen)
     made = MeasurePlan(llm_urls=found, stt_urls=found, timeout_s=2, **plan)  # type: ignore[arg-type]
-    async with open_session(1) as session:
+    async with open_session(1, SystemClock()) as session:
         discovery = Discovery(session, made, KEY)
         return await (discovery.llm() if kind == "llm" else discovery.stt())
 

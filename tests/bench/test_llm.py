@@ -31,7 +31,7 @@ STALL_S = 0.15
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with open_session(4) as session:
+    async with open_session(4, SystemClock()) as session:
         yield session
 
 

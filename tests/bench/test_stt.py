@@ -16,7 +16,7 @@ from tests.bench.servers import SPEECH, Handler, answering, saying, serving
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with open_session(1) as session:
+    async with open_session(1, SystemClock()) as session:
         yield session
 
 
