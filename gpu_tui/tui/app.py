@@ -43,7 +43,7 @@ from gpu_tui.view.verdict import headline, notes
 if TYPE_CHECKING:
     from gpu_tui.bench.demo import DemoServers
 
-TICK_S = 0.5
+TICK_S = 1.0
 """How often ages in the header are brought up to date; nothing is read for it."""
 
 

@@ -25,7 +25,7 @@ class Bars(Panel):
     def show(self, report: CheckReport | None) -> None:
         """Draw this verdict."""
         self._report = report
-        self.refresh()
+        self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """Both bars, on one scale."""

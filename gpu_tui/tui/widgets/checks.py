@@ -32,7 +32,7 @@ class CheckLines(Panel):
     def show(self, report: CheckReport | None) -> None:
         """Show this verdict's checks."""
         self._report = report
-        self.refresh()
+        self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """Need, have, margin, and the sums behind them."""

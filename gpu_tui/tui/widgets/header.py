@@ -31,7 +31,7 @@ class Header(Panel):
     def show(self, gpu: Gpu | None, count: int, state: Liveness) -> None:
         """Show this GPU of `count`."""
         self._gpu, self._count, self._state = gpu, count, state
-        self.refresh()
+        self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """Name left, state right."""

@@ -29,13 +29,13 @@ class HistoryPanel(Panel):
     def show(self, history: History | None, books: Books | None, planned_bytes: int | None) -> None:
         """Draw this history with this level."""
         self._history, self._books, self._planned = history, books, planned_bytes
-        self.refresh()
+        self.redraw()
 
     def plan(self, planned_bytes: int | None) -> None:
         """Move the level."""
         if planned_bytes != self._planned:
             self._planned = planned_bytes
-            self.refresh()
+            self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """Canvas, axis, legend."""

@@ -38,7 +38,7 @@ class Keys(Panel):
         """Show progress (nothing when idle) and all hints but those hidden."""
         if (progress, hidden) != (self._progress, self._hidden):
             self._progress, self._hidden = progress, hidden
-            self.refresh()
+            self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """Progress first, then hints in their order."""

@@ -62,7 +62,7 @@ class LatencyLines(Panel):
     def show(self, run: RunView) -> None:
         """Show this run."""
         self._run = run
-        self.refresh()
+        self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """Message, figures, whose utilization they belong to."""

@@ -34,21 +34,21 @@ class LatencyPlot(Panel):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._series: tuple[Series, ...] = ()
-        self._drawn: tuple[tuple[int, int, tuple[Series, ...]], list[Line]] | None = None
+        self._plotted: tuple[tuple[int, int, tuple[Series, ...]], list[Line]] | None = None
 
     def show(self, series: Sequence[Series]) -> None:
         """Plot these series."""
         self._series = tuple(s for s in series if s.points)
-        self.refresh()
+        self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """The plot, or nothing where there is no room for one."""
         if not self._series or width < self.MIN_SIZE[0] or height < self.MIN_SIZE[1]:
             return []
         key = (width, height, self._series)
-        if self._drawn is None or self._drawn[0] != key:
-            self._drawn = (key, draw_plot(self._series, width, height))
-        return self._drawn[1]
+        if self._plotted is None or self._plotted[0] != key:
+            self._plotted = (key, draw_plot(self._series, width, height))
+        return self._plotted[1]
 
 
 def draw_plot(series: Sequence[Series], width: int, height: int) -> list[Line]:

@@ -53,7 +53,7 @@ class ServiceTable(Panel, can_focus=True):
         self._books, self._fault = books, fault
         count = len(books.services) if books else 0
         self.cursor = min(self.cursor, max(0, count - 1))
-        self.refresh()
+        self.redraw()
 
     @property
     def selected(self) -> Service | None:
@@ -65,7 +65,7 @@ class ServiceTable(Panel, can_focus=True):
         """Move the cursor."""
         count = len(self._books.services) if self._books else 0
         self.cursor = min(max(self.cursor + step, 0), max(0, count - 1))
-        self.refresh()
+        self.redraw()
 
     def action_details(self) -> None:
         """Ask for the processes of the row."""
@@ -110,8 +110,8 @@ class ServiceTable(Panel, can_focus=True):
 
     def on_focus(self) -> None:
         """Show the cursor."""
-        self.refresh()
+        self.redraw()
 
     def on_blur(self) -> None:
         """Hide the cursor."""
-        self.refresh()
+        self.redraw()

@@ -61,17 +61,17 @@ class UtilizationSlider(Panel, can_focus=True):
         """Show a value and its range; says nothing."""
         if (permille, feasible) != (self.permille, self.feasible):
             self.permille, self.feasible = permille, feasible
-            self.refresh()
+            self.redraw()
 
     def move_to(self, permille: int) -> None:
         """Go to a value, kept within 1..1000, and say so. What was being typed is dropped."""
         permille = min(max(permille, 1), PERMILLE)
         if self.typed:
             self.typed = ""
-            self.refresh()
+            self.redraw()
         if permille != self.permille:
             self.permille = permille
-            self.refresh()
+            self.redraw()
             self._on_move(permille)
             self.post_message(self.Changed(self, permille))
 
@@ -79,22 +79,22 @@ class UtilizationSlider(Panel, can_focus=True):
         """Take a digit or point."""
         if len(self.typed) < 6:
             self.typed += character
-            self.refresh()
+            self.redraw()
 
     def erase(self) -> None:
         """Take back the last typed character."""
         self.typed = self.typed[:-1]
-        self.refresh()
+        self.redraw()
 
     def drop(self) -> None:
         """Forget what was typed."""
         self.typed = ""
-        self.refresh()
+        self.redraw()
 
     def commit(self) -> str | None:
         """Go to the typed value. Returns what was typed when it is no utilization, else None."""
         text, self.typed = self.typed, ""
-        self.refresh()
+        self.redraw()
         permille = parse_utilization(text)
         if permille is None:
             return text
@@ -133,7 +133,7 @@ class UtilizationSlider(Panel, can_focus=True):
 
     def on_focus(self) -> None:
         """Redraw the focus mark."""
-        self.refresh()
+        self.redraw()
 
     def on_blur(self) -> None:
         """Redraw the focus mark, and forget a half-typed value."""

@@ -27,7 +27,9 @@ class Verdict(Panel):
         """Show a verdict; the layout is done anew only when its height changes."""
         self._headline, self._notes = headline, notes
         rows = len(self._lines(self.size.width or 80))
-        self.refresh(layout=rows != self._rows)
+        if rows != self._rows:
+            self.refresh(layout=True)
+        self.redraw()
         self._rows = rows
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
