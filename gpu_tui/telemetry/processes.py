@@ -22,6 +22,7 @@ from gpu_tui.telemetry.procfs import (
     NotReadable,
     Stat,
     in_initial_pid_namespace,
+    read_cmdline,
     read_stat,
     valid_pid,
 )
@@ -45,6 +46,7 @@ class _Row:
     comm: str | None
     info: ProcessInfo
     refreshed: float
+    raw: bytes | None = None
     watched: bool = False
     lost: bool = False
 
@@ -71,6 +73,8 @@ class ProcessTable:
         self._ticks_per_s = os.sysconf("SC_CLK_TCK")
         self.full_reads = 0
         """How many rows were read in full so far; for the benchmark and the tests."""
+        self.rechecks = 0
+        """How many rows took their turn to be compared with what they were."""
 
     def read(self, pids: Iterable[int]) -> dict[int, ProcessInfo]:
         """These pids and the ancestors of each. A pid that cannot be read is a row with its `problem`."""
@@ -205,7 +209,12 @@ class ProcessTable:
         except NotReadable:
             return True  # `_verify` sees the same and says so
         if stat.start_ticks == row.start_ticks and stat.state != "Z":
-            self._fill(row, stat)
+            self.rechecks += 1
+            row.refreshed = self._clock.monotonic()
+            raw = read_cmdline(row.pid)
+            if raw is None or raw != row.raw or stat.comm != row.comm:
+                self._fill(row, stat)
+                row.raw = raw
         return True
 
     def _drop(self, pids: Iterable[int]) -> None:

@@ -17,6 +17,8 @@ NOT_IN_NAMESPACE = "not in this pid namespace"
 _PID_MAX = 2**22
 """PID_MAX_LIMIT of linux/threads.h: no larger pid exists."""
 _STAT_BYTES = 4096
+_CMDLINE_BYTES = 2**17
+"""More than any command line that changes later; a longer one is compared by its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,20 @@ def read_stat(pid: int, *, own_namespace: bool) -> Stat:
     except OSError as error:
         raise NotReadable(error.strerror or str(error)) from error
     return parse_stat(line)
+
+
+def read_cmdline(pid: int) -> bytes | None:
+    """The bytes of /proc/PID/cmdline, to be compared with an earlier reading; None where it cannot be read."""
+    try:
+        handle = os.open(f"/proc/{pid}/cmdline", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None  # the reading that needs the words asks again and says why
+    try:
+        return os.read(handle, _CMDLINE_BYTES)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
 
 
 def parse_stat(line: bytes) -> Stat:

@@ -34,7 +34,7 @@ snapshot = source.read()
 first, first_wall = cpu() - start, time.monotonic() - begun
 for _ in range(3):
     source.read()
-costs, calls, reads = [], source.nvml.calls, source.table.full_reads
+costs, calls, reads, rechecks = [], source.nvml.calls, source.table.full_reads, source.table.rechecks
 true_calls = library.standin_calls()
 for _ in range(ticks):
     time.sleep(pause)
@@ -45,7 +45,8 @@ print(json.dumps({
     "gpus": len(snapshot.gpus), "processes": len(snapshot.processes), "first_ms": first * 1e3,
     "first_wall_ms": first_wall * 1e3, "costs_ms": [cost * 1e3 for cost in costs],
     "calls": (source.nvml.calls - calls) / ticks, "library_calls": (library.standin_calls() - true_calls) / ticks,
-    "full_reads": (source.table.full_reads - reads) / ticks, "watched": len(source.table._watch),
+    "rechecks": (source.table.rechecks - rechecks) / ticks, "full_reads": (source.table.full_reads - reads) / ticks,
+    "watched": len(source.table._watch),
     "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
 }))
 """
@@ -87,9 +88,11 @@ def percentile(values: list[float], share: float) -> float:
     return ranked[min(len(ranked) - 1, round(share * (len(ranked) - 1)))]
 
 
-def run(python: str, code: str, standin: StandIn, ticks: int, open_files: str | None) -> dict[str, object]:
+def run(
+    python: str, code: str, standin: StandIn, ticks: int, pause_s: float, open_files: str | None
+) -> dict[str, object]:
     """One measuring process."""
-    command = [python, "-c", code, str(ticks), "0.02"]
+    command = [python, "-c", code, str(ticks), str(pause_s)]
     if open_files is not None:
         command = ["sh", "-c", f'ulimit {open_files} && exec "$0" "$@"', *command]
     done = subprocess.run(command, env=standin.env(), capture_output=True, text=True, check=True)
@@ -115,17 +118,21 @@ def small(standin: StandIn, sleepers: Sleepers) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ticks", type=int, default=60)
-    ticks = parser.parse_args().ticks
+    parser.add_argument("--pause", type=float, default=0.02, metavar="S", help="1 for ticks as the TUI makes them")
+    arguments = parser.parse_args()
+    ticks, pause_s = arguments.ticks, arguments.pause
     peer = os.environ.get("GPU_TUI_BENCH_NVITOP")
     for label, fill in (("1 GPU x 4", small), ("8 GPUs x 200", large_machine)):
         with StandIn.temporary() as standin, Sleepers(standin.built) as sleepers:
             fill(standin, sleepers)
             time.sleep(0.5)
-            report(f"{label}  gpu-tui", run(sys.executable, _OURS, standin, ticks, None))
-            report(f"{label}  gpu-tui, soft limit 1024", run(sys.executable, _OURS, standin, ticks, "-S -n 1024"))
-            report(f"{label}  gpu-tui, hard limit 1024", run(sys.executable, _OURS, standin, ticks, "-n 1024"))
+            report(f"{label}  gpu-tui", run(sys.executable, _OURS, standin, ticks, pause_s, None))
+            report(
+                f"{label}  gpu-tui, soft limit 1024", run(sys.executable, _OURS, standin, ticks, pause_s, "-S -n 1024")
+            )
+            report(f"{label}  gpu-tui, hard limit 1024", run(sys.executable, _OURS, standin, ticks, pause_s, "-n 1024"))
             if peer and Path(peer).exists():
-                report(f"{label}  nvitop", run(peer, _NVITOP, standin, ticks, None))
+                report(f"{label}  nvitop", run(peer, _NVITOP, standin, ticks, pause_s, None))
     return 0
 
 

@@ -35,7 +35,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.standin.build import Built, build
+from tests.standin.building import Built, build
 from tests.standin.remote import Remote
 from tests.standin.sleepers import QWEN, Sleepers, Started, Vllm, alive
 from tests.standin.state import (

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.standin.build import Built
+from tests.standin.building import Built
 
 QWEN = "Qwen/Qwen2.5-7B-Instruct-AWQ"
 

@@ -71,8 +71,7 @@ def test_every_figure_in_its_unit(standin: StandIn) -> None:
 
 def test_memory_v1_leaves_reserved_unknown_and_inside_used(standin: StandIn) -> None:
     gpu = read_one(standin, Device(v2=False, reserved_mib=236, used_mib=1000))
-    assert gpu.reserved_bytes is None
-    assert gpu.used_bytes == 1236 * MIB
+    assert (gpu.reserved_bytes, gpu.used_bytes) == (None, 1236 * MIB)
     assert gpu.free_bytes == (12288 - 1236) * MIB
     assert gpu.faults == ()
 
@@ -202,8 +201,7 @@ def test_lost_at_start(standin: StandIn, code: int) -> None:
     standin.write(State(devices=[Device(error=code), Device(name="B")]))
     with standin.live() as source:
         lost, alive = source.read().gpus
-    assert kinds(lost) == [FaultKind.GPU_LOST]
-    assert (alive.name, alive.faults) == ("B", ())
+    assert (kinds(lost), alive.name, alive.faults) == ([FaultKind.GPU_LOST], "B", ())
 
 
 def test_a_lost_gpu_does_not_restart_the_driver_at_every_reading(standin: StandIn) -> None:
@@ -279,8 +277,7 @@ def test_uninitialized_beside_us_is_mended_within_the_reading(standin: StandIn) 
 
 def test_uninitialized_for_good_is_said(standin: StandIn) -> None:
     standin.write(State(calls={"nvmlDeviceGetTemperature": error(UNINITIALIZED)}))
-    found = unavailable(standin)
-    assert "Uninitialized" in found.message
+    assert "Uninitialized" in unavailable(standin).message
 
 
 def test_static_facts_are_asked_for_once(standin: StandIn) -> None:
