@@ -8,7 +8,7 @@ from textual.screen import Screen
 COMPACT_BELOW = Size(100, 30)
 TINY_BELOW = Size(80, 24)
 
-_TABS = {"-compact": ("", "history", "latency"), "-tiny": ("", "services", "history", "latency")}
+_TABS = {"-compact": ("", "history", "latency", "plot"), "-tiny": ("", "services", "history", "latency", "plot")}
 
 
 class Panels:
@@ -43,8 +43,8 @@ class Panels:
     def show_tab(self, screen: Screen[None], tab: str) -> None:
         """Show one panel."""
         self.tab = tab
-        for name in ("services", "history", "latency"):
-            screen.set_class(name == tab, f"-tab-{name}")
+        for name in ("services", "history", "latency", "plot"):
+            screen.set_class(name == tab or (name == "latency" and tab == "plot"), f"-tab-{name}")
 
     def show_latency(self, screen: Screen[None]) -> None:
         """Bring the latency panel up where it is a tab."""

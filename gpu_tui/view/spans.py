@@ -21,23 +21,33 @@ def width(line: Iterable[Span]) -> int:
 
 
 def wrap(line: Sequence[Span], columns: int, indent: int = 0) -> list[Line]:
-    """Break a line at spaces so that no row is wider than `columns`; later rows are indented. Never cuts text."""
+    """Break a line at spaces so that no row is wider than `columns`; later rows are indented. Never cuts text.
+
+    A single word that is wider than a row is broken where the row ends.
+    """
+    columns = max(columns, indent + 1)
     rows: list[Line] = [[]]
     used = 0
+
+    def new_row() -> int:
+        if rows[-1]:
+            text, tone = rows[-1][-1]
+            rows[-1][-1] = (text.rstrip(), tone)
+        rows.append([(" " * indent, "")] if indent else [])
+        return indent
+
     for word, tone in _words(line):
-        text = word
-        if used and used + len(text.rstrip()) > columns:
-            rows.append([(" " * indent, "")] if indent else [])
-            used = indent
-            text = text.lstrip() or ""
-        while used + len(text.rstrip()) > columns > used:
-            room = columns - used
-            rows[-1].append((text[:room], tone))
-            text = text[room:]
-            rows.append([(" " * indent, "")] if indent else [])
-            used = indent
-        rows[-1].append((text, tone))
-        used += len(text)
+        if used > indent and used + len(word.rstrip()) > columns:
+            used = new_row()
+            word = word.lstrip()
+        while used + len(word.rstrip()) > columns:
+            rows[-1].append((word[: columns - used], tone))
+            word = word[columns - used :]
+            used = new_row()
+        word = word[: max(0, columns - used)] if word.endswith(" ") else word
+        if word:
+            rows[-1].append((word, tone))
+            used += len(word)
     return rows
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.geometry import Size
 from textual.widgets import Button, Label
 
 from gpu_tui.bench.events import Progress, RequestDone, Summary
@@ -60,9 +61,19 @@ class LatencyLines(Panel):
         self._run = RunView()
 
     def show(self, run: RunView) -> None:
-        """Show this run."""
+        """Show this run; the layout is done anew only when its height changes."""
+        rows = self._rows(self.size.width)
         self._run = run
+        if self._rows(self.size.width) != rows:
+            self.refresh(layout=True)
         self.redraw()
+
+    def _rows(self, width: int) -> int:
+        return len(self.draw(width, 0)) if width else 0
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Rows needed; the plot below takes the rest."""
+        return max(1, self._rows(width))
 
     def draw(self, width: int, height: int) -> list[Line]:
         """Message, figures, whose utilization they belong to."""
@@ -170,11 +181,7 @@ class LatencyPanel(Vertical):
 
     def show(self, run: RunView) -> None:
         """Show this run; the lines take the height they need, the plot the rest."""
-        lines = self.query_one(LatencyLines)
-        lines.show(run)
-        width = max(1, self.content_size.width)
-        needed = len(lines.draw(width, 99))
-        lines.styles.height = needed
+        self.query_one(LatencyLines).show(run)
         self.query_one(LatencyPlot).show(series_of(run.requests))
         words = "".join(text for text, _ in progress_line(run)).strip()
         self.query_one(".run-progress", Label).update(words)

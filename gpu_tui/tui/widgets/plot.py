@@ -29,7 +29,7 @@ class Series:
 class LatencyPlot(Panel):
     """Latency of each request in the order in which they were sent."""
 
-    MIN_SIZE = (24, 6)
+    MIN_SIZE = (24, 8)
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -43,7 +43,9 @@ class LatencyPlot(Panel):
 
     def draw(self, width: int, height: int) -> list[Line]:
         """The plot, or nothing where there is no room for one."""
-        if not self._series or width < self.MIN_SIZE[0] or height < self.MIN_SIZE[1]:
+        if not self._series:
+            return [[("nothing measured yet: r runs", "dim")]] if self.screen.has_class("-compact") else []
+        if width < self.MIN_SIZE[0] or height < self.MIN_SIZE[1]:
             return []
         key = (width, height, self._series)
         if self._plotted is None or self._plotted[0] != key:

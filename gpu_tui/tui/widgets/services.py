@@ -91,10 +91,10 @@ class ServiceTable(Panel, can_focus=True):
         return lines + self._rows(self._books, width, height - len(lines))
 
     def _rows(self, books: Books, width: int, height: int) -> list[Line]:
-        tail = [driver_line(books, width)]
+        tail = [driver_line(books, width)] if height >= 4 else []
         if height >= len(books.services) + 3:
             tail.append(free_line(books, width))
-        room = max(1, height - 1 - len(tail))
+        room = max(0, height - 1 - len(tail))
         first = max(0, min(self.cursor - room + 1, len(books.services) - room))
         rows: list[Line] = []
         for i, service in enumerate(books.services[first : first + room], start=first):

@@ -1,0 +1,136 @@
+"""The explorer under a driven clock: what tests, snapshots and screenshots all start from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from gpu_tui import wiring
+from gpu_tui.bench.events import Figure, Generator, LlmResult, RequestDone, SttResult, Summary, Utilization
+from gpu_tui.clock import ManualClock
+from gpu_tui.core.snapshot import Snapshot
+from gpu_tui.core.summary import summarize
+from gpu_tui.errors import SourceUnavailable
+from gpu_tui.telemetry.scenario import load_scenario, snapshot_at
+from gpu_tui.tui.app import GpuTuiApp
+from gpu_tui.tui.widgets.latency import RunView
+
+NO_DRIVER = SourceUnavailable(
+    "No NVIDIA driver was found (NVML said: NVML Shared Library Not Found).",
+    "Install the NVIDIA driver, or pass the GPU into this container, or look around with: gpu-tui --demo",
+    kind="driver_missing",
+)
+
+
+class Told:
+    """A source that says what it is told to."""
+
+    def __init__(self, answer: Callable[[], Snapshot]) -> None:
+        self.answer = answer
+        self.reads = 0
+        self.closed = False
+
+    def read(self) -> Snapshot:
+        self.reads += 1
+        return self.answer()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def scenario_at(name: str, clock: ManualClock, t_s: float = 0.0) -> Snapshot:
+    """A shipped machine at a second of its story, stamped by the clock."""
+    seen = snapshot_at(load_scenario(name), t_s, 0)
+    source = "demo" if name == "kloros" else "scenario"
+    return replace(seen, taken_at=clock.wall(), taken_monotonic=clock.monotonic(), source=source)
+
+
+def make_app(
+    answer: Callable[[], Snapshot] | None = None,
+    *,
+    scenario: str = "kloros",
+    clock: ManualClock | None = None,
+    options: wiring.Options | None = None,
+    no_color: bool = False,
+) -> GpuTuiApp:
+    """The app on a driven clock: one reading, then nothing moves until the clock does."""
+    clock = clock or ManualClock()
+    options = options or wiring.Options(scenario=scenario)
+    told = Told(answer or (lambda: scenario_at(scenario, clock)))
+    return GpuTuiApp(options, wiring.load_settings(options), source=told, clock=clock, no_color=no_color)
+
+
+def no_driver() -> Snapshot:
+    """A machine without a driver."""
+    raise NO_DRIVER
+
+
+def fill_history(app: GpuTuiApp, scenario: str, seconds: int, step: float = 2.0) -> None:
+    """Let the app see the last while of a story, second by second, as if it had been open."""
+    clock = app.clock
+    assert isinstance(clock, ManualClock)
+    at = 0.0
+    while at <= seconds:
+        app.see(scenario_at(scenario, clock, at))
+        clock.advance(step)
+        at += step
+    app.telemetry.last_seen = clock.monotonic()
+    app.see(scenario_at(scenario, clock, 0.0))
+    app._show()
+
+
+def figure(samples: list[float]) -> Figure:
+    """A summary's shape from samples."""
+    made = summarize(samples)
+    assert made is not None
+    return Figure(p50=made.p50, p95=made.p95, p99=made.p99, min=made.min, max=made.max, mean=made.mean)
+
+
+def finished_run(requests: int = 20, seed: int = 7) -> RunView:
+    """A run as the demo's endpoints would end it; seeded, so that pictures of it do not change."""
+    dice = random.Random(seed)
+    llm = [
+        RequestDone(
+            kind="llm",
+            index=i,
+            started_s=0.6 * i,
+            ttft_ms=round(dice.gauss(180, 22), 1),
+            itl_ms=round(dice.gauss(14, 1.5), 1),
+            e2e_ms=round(dice.gauss(620, 30), 1),
+            output_tokens=32,
+        )
+        for i in range(requests)
+    ]
+    stt = [
+        RequestDone(kind="stt", index=i, started_s=12 + 0.3 * i, latency_ms=round(dice.gauss(262, 25), 1), rtf=0.07)
+        for i in range(requests)
+    ]
+    summary = Summary(
+        started_at="2026-01-01T00:00:00Z",
+        machine="kloros",
+        simulated=True,
+        gpu_memory_utilization=Utilization(actual=0.5, planned=0.5),
+        llm=LlmResult(
+            n=requests,
+            errors={},
+            ttft_ms=figure([r.ttft_ms or 0 for r in llm]),
+            itl_ms=figure([r.itl_ms or 0 for r in llm]),
+            e2e_ms=figure([r.e2e_ms or 0 for r in llm]),
+            output_tokens_per_s=51.6,
+            url="http://127.0.0.1:40001",
+            model="SIMULATED",
+        ),
+        stt=SttResult(
+            n=requests,
+            errors={},
+            latency_ms=figure([r.latency_ms or 0 for r in stt]),
+            rtf=figure([r.rtf or 0 for r in stt]),
+            url="http://127.0.0.1:40002",
+            model="SIMULATED",
+            audio_s=4.0,
+        ),
+        oom_events=0,
+        generator=Generator(cpu_s=0.3, share=0.02),
+    )
+    return RunView(state="done", requests=(*llm, *stt), summary=summary, planned=0.5, simulated=True, runs=(summary,))

@@ -1,0 +1,440 @@
+"""The explorer under the pilot: keys in, what the panels show out."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widgets import Input
+
+from gpu_tui import wiring
+from gpu_tui.clock import ManualClock
+from gpu_tui.core.snapshot import Fault, FaultKind, Snapshot
+from gpu_tui.errors import SourceUnavailable
+from gpu_tui.tui.app import GpuTuiApp
+from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from gpu_tui.tui.widgets.checks import CheckLines
+from gpu_tui.tui.widgets.header import Header
+from gpu_tui.tui.widgets.keys import Keys
+from gpu_tui.tui.widgets.latency import LatencyLines
+from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.tui.widgets.services import ServiceTable
+from gpu_tui.tui.widgets.slider import UtilizationSlider
+from gpu_tui.tui.widgets.verdict import Verdict
+from gpu_tui.view.spans import plain
+from tests.factories import SERVE, gpu, info, kloros, snapshot
+from tests.tui.harness import NO_DRIVER, make_app, no_driver, scenario_at
+
+SIZE = (120, 40)
+
+
+def words(app: GpuTuiApp, panel: type[Panel]) -> str:
+    """What a panel of the explorer shows, its runs of blanks and line breaks made one blank."""
+    widget = app.main.query(panel).last()
+    return " ".join(" ".join(plain(line) for line in widget.draw(*widget.content_size)).split())
+
+
+async def settle(app: GpuTuiApp, pilot: object) -> None:
+    """Wait for the first reading to be shown."""
+    for _ in range(200):
+        await pilot.pause(0.01)  # type: ignore[attr-defined]
+        if app.explorer.snapshot is not None or app.explorer.failure is not None:
+            await pilot.pause()  # type: ignore[attr-defined]
+            return
+    raise AssertionError("no reading")
+
+
+async def test_starts_at_the_running_servers_utilization_and_says_that_it_is_simulated() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        assert app.explorer.permille == 500
+        assert app.main.focused is app.main.query_one(UtilizationSlider)
+        assert "6144MB allocation fits model (5700MB) + KV cache (444MB)" in words(app, Verdict)
+        assert "SIMULATED kloros" in words(app, Header)
+        assert "judge" in words(app, ServiceTable)
+        assert "restarts" in words(app, ServiceTable)
+
+
+@pytest.mark.parametrize("typed", [("0", ".", "4"), (".", "4"), ("4", "0"), ("0", ".", "4", "0", "0")])
+async def test_a_typed_utilization_is_judged(typed: tuple[str, ...]) -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press(*["full_stop" if key == "." else key for key in typed], "enter")
+        assert app.explorer.permille == 400
+        assert "deficit: 1155MB" in words(app, Verdict)
+        assert "✗ INVALID" in words(app, Verdict)
+        assert "f moves to 0.494" in words(app, Verdict)
+
+
+async def test_every_key_of_the_slider() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        steps = [
+            ("right", 510),
+            ("shift+right", 560),
+            ("ctrl+right", 561),
+            ("plus", 562),
+            ("minus", 561),
+            ("ctrl+left", 560),
+            ("shift+left", 510),
+            ("left", 500),
+            ("end", 1000),
+            ("home", 1),
+            ("f", 494),
+            ("right_square_bracket", 815),
+            ("left_square_bracket", 494),
+            ("o", 500),
+        ]
+        for key, expected in steps:
+            await pilot.press(key)
+            assert app.explorer.permille == expected, key
+            assert f"{expected / 1000:.3f}" in words(app, UtilizationSlider)
+
+
+async def test_verdict_and_checks_are_redrawn_before_the_loop_idles() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        slider = app.main.query_one(UtilizationSlider)
+        slider.move_to(400)
+        # No await in between: the very call has redrawn all that depends on it.
+        assert "INVALID" in words(app, Verdict)
+        assert "4915" in words(app, CheckLines)
+
+
+async def test_the_slider_says_that_it_changed() -> None:
+    app = make_app()
+    told: list[int] = []
+
+    class Listening(GpuTuiApp):
+        def on_utilization_slider_changed(self, event: UtilizationSlider.Changed) -> None:
+            told.append(event.permille)
+            assert event.control is event.slider
+            assert event.gpu_memory_utilization == event.permille / 1000
+
+    app.__class__ = Listening
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press("right", "right")
+        await pilot.pause()
+    assert told == [510, 520]
+
+
+async def test_nonsense_is_refused_and_nothing_moves() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press("9", "9", "9", "enter")
+        assert app.explorer.permille == 500
+        assert len(app._notifications) == 1
+        await pilot.press("0", "full_stop", "7", "escape")
+        assert app.explorer.permille == 500
+        await pilot.press("0", "full_stop", "7", "backspace", "6", "enter")
+        assert app.explorer.permille == 600
+
+
+async def test_click_and_drag_move_the_slider() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        slider = app.main.query_one(UtilizationSlider)
+        cells = slider.content_size.width - 9
+        await pilot.mouse_down(slider, offset=(9, 0))
+        assert app.explorer.permille == 1
+        await pilot.hover(slider, offset=(9 + cells - 1, 0))
+        assert app.explorer.permille == 1000
+        await pilot.mouse_up(slider, offset=(9 + cells - 1, 0))
+        await pilot.hover(slider, offset=(9, 0))
+        assert app.explorer.permille == 1000, "the button is up"
+
+
+async def test_the_model_is_edited_in_place() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press("m")
+        field = app.main.focused
+        assert isinstance(field, Input)
+        await pilot.press("ctrl+u", *"3000", "left", "enter")
+        assert app.explorer.need.model_bytes == 3000 * 1024 * 1024
+        assert app.explorer.permille == 500, "arrows belong to the text field while it is edited"
+        assert "model (3000MB)" in words(app, Verdict)
+        await pilot.press("k")
+        await pilot.press("ctrl+u", *"9", "escape")
+        assert app.explorer.need.min_kv_cache_bytes == 370 * 1024 * 1024
+        await pilot.press("k", "ctrl+u", "enter")
+        assert len(app._notifications) == 1, "an empty figure is refused"
+
+
+async def test_pause_freezes_what_is_shown_and_says_so() -> None:
+    clock = ManualClock()
+    readings = iter([kloros(), kloros(holds={2816503: 5000, 2839331: 6134})])
+    last = kloros(holds={2816503: 5000, 2839331: 6134})
+    app = make_app(lambda: next(readings, last), clock=clock)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press("p")
+        assert "PAUSED" in words(app, Header)
+        clock.advance(5)
+        await pilot.pause(0.2)
+        assert "952 MiB" in words(app, ServiceTable)
+        await pilot.press("p")
+        clock.advance(5)
+        await pilot.pause(0.2)
+        assert "5000 MiB" in words(app, ServiceTable)
+        assert "PAUSED" not in words(app, Header)
+
+
+async def test_without_a_driver_the_app_says_what_nvml_said_and_offers_the_demo() -> None:
+    app = make_app(no_driver, options=wiring.Options())
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        assert "NVML Shared Library Not Found" in words(app, ServiceTable)
+        assert "? UNKNOWN" in words(app, Verdict)
+        assert "driver missing" in words(app, Header)
+        assert "SIMULATED" not in words(app, Header), "simulated data is never shown unasked"
+        await pilot.press("right", "f", "r", "e", "y", "Y", "g", "v", "o")
+        await pilot.press("d")
+        for _ in range(100):
+            await pilot.pause(0.02)
+            if app.explorer.snapshot is not None:
+                break
+        await pilot.pause(0.1)
+        assert "SIMULATED kloros" in words(app, Header)
+        assert app.explorer.failure is None
+
+
+async def test_a_gpu_that_is_lost_is_unknown_and_comes_back() -> None:
+    clock = ManualClock()
+    lost = SourceUnavailable("GPU 0 is lost.", "Reset it.", kind="gpu_lost")
+    state = {"lost": False}
+
+    def read() -> Snapshot:
+        if state["lost"]:
+            raise lost
+        return kloros()
+
+    app = make_app(read, clock=clock)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        assert "✓ VALID" in words(app, Verdict)
+        state["lost"] = True
+        clock.advance(1.1)
+        await pilot.pause(0.2)
+        assert "? UNKNOWN" in words(app, Verdict)
+        assert "GPU 0 is lost" in words(app, Verdict)
+        assert "gpu lost" in words(app, Header)
+        state["lost"] = False
+        clock.advance(1.1)
+        await pilot.pause(0.2)
+        assert "✓ VALID" in words(app, Verdict)
+        assert "live" in words(app, Header)
+
+
+async def test_a_driver_that_hangs_is_told_and_does_not_keep_the_app() -> None:
+    import threading
+
+    release = threading.Event()
+    clock = ManualClock()
+
+    def read() -> Snapshot:
+        release.wait(30)
+        return kloros()
+
+    app = make_app(read, clock=clock)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause(0.1)
+        clock.advance(4)
+        app._tick()
+        assert "STALE" in words(app, Header)
+        clock.advance(6)
+        app._tick()
+        assert "has not answered for 10 s" in words(app, Verdict)
+        assert app.telemetry.hangs
+        await pilot.press("q")
+    release.set()
+
+
+async def test_a_device_fault_is_shown_beside_its_figures() -> None:
+    fault = Fault(kind=FaultKind.NO_PER_PROCESS_MEMORY, message="The driver hides each process's memory.", remedy="-")
+    seen = snapshot(gpu({1: None}, free=9000, faults=(fault,)), [info(1, "python", "python -m kloros_voice")])
+    app = make_app(lambda: seen)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        assert "hides each process's memory" in words(app, ServiceTable)
+        assert "unknown" in words(app, ServiceTable)
+        assert "VALID" in words(app, Verdict)
+
+
+def two_servers() -> Snapshot:
+    """Two vLLM instances on one GPU."""
+    infos = [
+        info(10, "vllm", f"python {SERVE}", ppid=1),
+        info(11, "VLLM::EngineCor", ["VLLM::EngineCore"], ppid=10),
+        info(20, "vllm", "python vllm serve small --port 8002 --gpu-memory-utilization 0.2", ppid=1),
+        info(21, "VLLM::EngineCor", ["VLLM::EngineCore"], ppid=20),
+    ]
+    return snapshot(gpu({11: 6134, 21: 2000}), infos)
+
+
+async def test_which_instance_restarts_is_chosen_in_the_table_and_by_key() -> None:
+    app = make_app(two_servers)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        assert "2 vLLM instances" in words(app, Verdict)
+        assert "vllm:8002" in words(app, ServiceTable)
+        app.main.query_one(ServiceTable).focus()
+        await pilot.press("down", "down", "down")
+        chosen = app.main.query_one(ServiceTable).selected
+        assert chosen is not None
+        assert chosen.name == "vllm:8002"
+        await pilot.press("space")
+        assert "vllm:8001" in words(app, ServiceTable)
+        assert "2 vLLM instances" not in words(app, Verdict)
+        await pilot.press("v")
+        assert isinstance(app.screen, ChoiceDialog)
+        await pilot.press("up", "enter")
+        await pilot.pause()
+        assert "vllm:8002" in words(app, ServiceTable)
+
+
+async def test_dialogs_open_and_close_by_key() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        for key in ("question_mark", "e"):
+            await pilot.press(key)
+            assert isinstance(app.screen, TextDialog), key
+            await pilot.press("escape")
+            assert app.screen is app.main
+        app.main.query_one(ServiceTable).focus()
+        await pilot.press("enter")
+        assert isinstance(app.screen, TextDialog)
+        await pilot.press("escape")
+
+
+async def test_several_gpus_are_switched() -> None:
+    app = make_app(scenario="h100x8")
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        assert "GPU 0/8" in words(app, Header)
+        await pilot.press("g", "down", "down", "enter")
+        await pilot.pause()
+        assert "GPU 2/8" in words(app, Header)
+
+
+async def test_a_process_that_calls_itself_markup_is_only_text() -> None:
+    evil = "[red]x[/red]\x1b]52;c;cm0=\x07"
+    seen = snapshot(gpu({7: 100}), [info(7, evil, [evil, "--api-key", "sk-secret123"])])
+    app = make_app(lambda: seen)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        table = app.main.query_one(ServiceTable)
+        table.focus()
+        await pilot.press("down", "down", "down", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, TextDialog)
+        shown = "\n".join(plain(line) for line in app.screen._lines)
+        assert "[red]x[/red]" in shown
+        assert "\x1b" not in shown
+        assert "sk-secret123" not in shown
+
+
+async def test_resizing_in_the_middle_of_everything() -> None:
+    app = make_app()
+    async with app.run_test(size=(200, 60)) as pilot:
+        await settle(app, pilot)
+        for width, height in [(120, 40), (80, 24), (60, 20), (20, 5), (1, 1), (100, 29), (60, 20), (80, 40), (200, 60)]:
+            await pilot.resize_terminal(width, height)
+            await pilot.press("l", "right", "r", "escape")
+            await pilot.pause()
+        assert "VALID" in words(app, Verdict)
+
+
+async def test_small_terminals_show_one_panel_at_a_time() -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(app, pilot)
+        visible = [app.main.query_one(f"#{name}").region.area > 0 for name in ("services", "history", "latency-tab")]
+        assert visible == [True, False, False]
+        await pilot.press("l")
+        await pilot.pause()
+        assert app.main.query_one("#history").region.area > 0
+        assert app.main.query_one("#services").region.area == 0
+        await pilot.press("l")
+        await pilot.pause()
+        assert app.main.query_one("#latency-tab").region.area > 0
+        await pilot.press("l")
+        await pilot.pause()
+        assert app.main.query_one("#latency-tab LatencyPlot").region.area > 0
+        await pilot.press("l")
+        await pilot.pause()
+        assert app.main.query_one("#services").region.area > 0
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40), (60, 20), (200, 60)])
+@pytest.mark.parametrize("permille", [400, 500, 900])
+async def test_no_panel_draws_beyond_its_room(size: tuple[int, int], permille: int) -> None:
+    app = make_app(scenario="kloros")
+    async with app.run_test(size=size) as pilot:
+        await settle(app, pilot)
+        app.main.query_one(UtilizationSlider).move_to(permille)
+        await pilot.pause()
+        for panel in app.main.query(Panel):
+            width, height = panel.content_size
+            if not panel.display or width == 0 or panel.region.area == 0:
+                continue
+            lines = panel.draw(width, height)
+            assert len(lines) <= height, panel
+            for line in lines:
+                assert len(plain(line)) <= width, (panel, plain(line))
+
+
+async def test_an_invalid_plan_is_not_measured() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press("4", "0", "enter", "r")
+        await pilot.pause()
+        assert app.runner.view.state == "refused"
+        shown = words(app, LatencyLines)
+        assert "Nothing was measured" in shown
+        assert "f moves to 0.494" in shown
+        assert "own 0.500" in shown
+        assert app._demo is None, "no endpoint was even started"
+
+
+async def test_footer_and_palette_know_every_action() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        assert "f feasible" in words(app, Keys)
+        titles = {command.title for command in app.get_system_commands(app.main)}
+        assert {"Nearest feasible", "Run measurements", "Explain", "Pause", "Copy verdict"} <= titles
+        assert NO_DRIVER.remedy
+
+
+async def test_copying_by_osc_52() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press("f", "y")
+        assert app.clipboard == "--gpu-memory-utilization 0.500"
+        await pilot.press("Y")
+        assert app.clipboard.startswith("Valid: 6144MB allocation fits")
+        assert "simulated" in app.clipboard
+
+
+async def test_the_history_fills() -> None:
+    clock = ManualClock()
+    app = make_app(lambda: scenario_at("kloros", clock, clock.monotonic()), clock=clock)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        for _ in range(5):
+            clock.advance(1.01)
+            await pilot.pause(0.1)
+        history = app.history_of(app.explorer.gpu)
+        assert history is not None
+        assert len(history) >= 4
+        assert "kloros" in history.names()
