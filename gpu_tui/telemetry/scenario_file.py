@@ -28,7 +28,7 @@ class Table(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     """Base of every table of the file: a misspelled key is an error, never ignored."""
 
 
-class GpuTable(Table):
+class GpuTable(Table, frozen=True):
     """One device at tick 0. What is not given is unknown, except `free_mib`, which follows where all else is known."""
 
     name: str | None = None
@@ -46,7 +46,7 @@ class GpuTable(Table):
     mig_enabled: bool | None = None
 
 
-class ParentTable(Table):
+class ParentTable(Table, frozen=True):
     """A process that holds no GPU memory, but started one that does."""
 
     pid: Pid
@@ -56,7 +56,7 @@ class ParentTable(Table):
     ppid: int | None = None
 
 
-class ProcessTable(Table):
+class ProcessTable(Table, frozen=True):
     """A process on a GPU, or with `count` and `each_gpu` many of them.
 
     ``{i}`` in name and command line is its number from 0, ``{gpu}`` its device; pids count up from `pid`.
@@ -81,7 +81,7 @@ class ProcessTable(Table):
     """Process i holds `used_mib` + i × this."""
 
 
-class ModelTable(Table):
+class ModelTable(Table, frozen=True):
     """The model's figures, per GPU."""
 
     name: str | None = None
@@ -95,7 +95,7 @@ class ModelTable(Table):
     cuda_graph_mib: Mib | None = None
 
 
-class VllmTable(Table):
+class VllmTable(Table, frozen=True):
     """How vLLM is to be started."""
 
     version: str | None = None
@@ -112,7 +112,7 @@ class VllmTable(Table):
     kv_cache_memory_bytes: int | None = None
 
 
-class WaveTable(Table):
+class WaveTable(Table, frozen=True):
     """A gentle movement of some processes' memory: a sine of `swing_mib` around it, and noise up to `jitter_mib`."""
 
     pids: list[Pid]
@@ -121,7 +121,7 @@ class WaveTable(Table):
     jitter_mib: Mib = 0
 
 
-class LevelTable(Table):
+class LevelTable(Table, frozen=True):
     """The same for a device's utilization, temperature or power; of every device unless `gpu` is given."""
 
     field: str
@@ -132,7 +132,7 @@ class LevelTable(Table):
     jitter: Mib = 0
 
 
-class EventTable(Table):
+class EventTable(Table, frozen=True):
     """Something that happens from `at_s` until `until_s` (not given: to the end of the story)."""
 
     at_s: Seconds
@@ -155,7 +155,7 @@ class EventTable(Table):
     remedy: str = ""
 
 
-class StoryTable(Table):
+class StoryTable(Table, frozen=True):
     """How the machine moves after tick 0."""
 
     loop_s: Seconds | None = None
@@ -165,7 +165,7 @@ class StoryTable(Table):
     events: list[EventTable] = []
 
 
-class ScenarioFile(Table):
+class ScenarioFile(Table, frozen=True):
     """The whole file."""
 
     id: str | int | None = None
