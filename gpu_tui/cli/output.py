@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 from typing import Any, NoReturn, TextIO
 
+from gpu_tui.cli import exit_codes
 from gpu_tui.errors import GpuTuiError
 
 _ASCII = {
@@ -68,13 +70,13 @@ def leave(code: int) -> NoReturn:
 
     Not `sys.exit`: a driver call that hangs in its thread may hang the interpreter's own way out as well.
     """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            # Whoever read it has gone, or the disk is full; for a verdict that was not delivered, 0 would be a lie.
-            code = code or _WRITE_FAILED
+    try:
+        sys.stdout.flush()
+    except OSError as failure:
+        # For a verdict that was not delivered, 0 would be a lie. A reader that has gone away is no news.
+        if not isinstance(failure, BrokenPipeError):
+            note(f"The output could not be written: {failure.strerror}.")
+        code = code or (exit_codes.BROKEN_PIPE if isinstance(failure, BrokenPipeError) else exit_codes.OUTPUT)
+    with contextlib.suppress(OSError):  # there is nowhere left to say it
+        sys.stderr.flush()
     os._exit(code)
-
-
-_WRITE_FAILED = 74

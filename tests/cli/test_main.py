@@ -126,13 +126,16 @@ def test_a_mistake_in_the_environment_exits_2(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("words", [("services", "--demo", "--json"), ("config",), ("check", "--demo", "--util", "0.5")])
 def test_a_full_disk_is_no_success(words: tuple[str, ...]) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [*GPU_TUI, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
-        )
-    assert done.returncode == 74
-    assert "Traceback" not in done.stderr
-    assert "Exception ignored" not in done.stderr
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    for env in (buffered, {**buffered, "PYTHONUNBUFFERED": "1"}):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [*GPU_TUI, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False, env=env
+            )
+        assert done.returncode == 74
+        assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+        assert "could not be written" in done.stderr
 
 
 def test_a_reader_that_goes_away_is_met_quietly() -> None:
