@@ -101,7 +101,7 @@ def gpu_line(gpu: Gpu, books: Books | None) -> Line:
     if gpu.faults:
         line.append((f"  ! {gpu.faults[0].kind.value.replace('_', ' ')}", "warn"))
     elif books is not None and books.instances:
-        line.append((f"  {', '.join(i.label for i in books.instances)}", "dim"))
+        line.append((f"  {', '.join(i.label for i in books.instances)}", ""))
     return line
 
 

@@ -438,3 +438,24 @@ async def test_the_history_fills() -> None:
         assert history is not None
         assert len(history) >= 4
         assert "kloros" in history.names()
+
+
+async def test_what_is_painted_is_what_the_panels_draw() -> None:
+    """Only changed lines are repainted; none may be forgotten, at any offset of a border."""
+    clock = ManualClock()
+    app = make_app(lambda: scenario_at("kloros", clock, clock.monotonic()), clock=clock)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        for key in ("tab", "down", "right", "4", "0", "enter", "shift+tab", "end", "f", "m", "escape"):
+            clock.advance(20)
+            await pilot.pause(0.05)
+            await pilot.press(key)
+            await pilot.pause(0.05)
+            painted = ["".join(s.text for s in strip) for strip in app.main._compositor.render_strips()]
+            for panel in app.main.query(Panel):
+                region, (width, height) = panel.content_region, panel.content_size
+                if panel.region.area == 0:
+                    continue
+                for y, line in enumerate(panel.draw(width, height)[:height]):
+                    row = painted[region.y + y][region.x : region.x + width]
+                    assert row == plain(line).ljust(width)[:width], (key, panel)

@@ -38,10 +38,14 @@ class Panel(Widget):
             return
         rows = max(len(before[1]), len(now[1]))
         changed = [y for y in range(rows) if before[1][y : y + 1] != now[1][y : y + 1]]
-        gutter = self.gutter
         width = self.content_size.width
         if changed:
-            self.refresh(*(Region(gutter.left, gutter.top + y, width, 1) for y in changed))
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
+
+    def watch_has_focus(self, focused: bool) -> None:
+        """Some panels show where the focus is."""
+        super().watch_has_focus(focused)
+        self.redraw()
 
     def _current(self) -> tuple[tuple[int, int], list[Line]]:
         size = self.content_size

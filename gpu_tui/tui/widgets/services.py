@@ -107,11 +107,3 @@ class ServiceTable(Panel, can_focus=True):
         if hidden > 0:
             header = [(f"{header[0][0].rstrip()} (↑↓ {hidden} more)"[:width], "dim")]
         return [header, *rows, *tail]
-
-    def on_focus(self) -> None:
-        """Show the cursor."""
-        self.redraw()
-
-    def on_blur(self) -> None:
-        """Hide the cursor."""
-        self.redraw()

@@ -131,10 +131,6 @@ class UtilizationSlider(Panel, can_focus=True):
         cells = max(1, self.content_size.width - _LEFT)
         self.move_to(permille_at(min(max(offset.x - _LEFT, 0), cells - 1), cells))
 
-    def on_focus(self) -> None:
-        """Redraw the focus mark."""
-        self.redraw()
-
     def on_blur(self) -> None:
-        """Redraw the focus mark, and forget a half-typed value."""
+        """Forget a half-typed value."""
         self.drop()

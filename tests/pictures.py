@@ -1,0 +1,119 @@
+"""Draws screenshots/: ``python -m tests.pictures [FOLDER]``. Same machine, same clock, same pictures.
+
+SVG by Textual, PNG from it by resvg with the system's DejaVu Sans Mono (Debian: fonts-dejavu-core).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gpu_tui import wiring
+from gpu_tui.clock import ManualClock
+from gpu_tui.tui.app import GpuTuiApp
+from tests.tui.harness import fill_history, finished_run, make_app, no_driver, scenario_at
+
+FONT = "DejaVu Sans Mono"
+FONT_FOLDERS = ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts/dejavu", "/usr/share/fonts/TTF")
+
+Prepare = Callable[[GpuTuiApp, Any], Awaitable[None]]
+
+
+async def valid(app: GpuTuiApp, pilot: Any) -> None:
+    """The plan that runs."""
+
+
+async def invalid(app: GpuTuiApp, pilot: Any) -> None:
+    """The plan that once broke production."""
+    await pilot.press("0", "full_stop", "4", "enter")
+
+
+async def measured(app: GpuTuiApp, pilot: Any) -> None:
+    """A finished run."""
+    app.show_run(finished_run())
+
+
+async def gpu_list(app: GpuTuiApp, pilot: Any) -> None:
+    """The list of GPUs."""
+    await pilot.press("g", "down", "down")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: name, size, machine, what is done first."""
+
+    name: str
+    title: str
+    prepare: Prepare = valid
+    scenario: str = "kloros"
+    size: tuple[int, int] = (120, 40)
+    source: Callable[[], Any] | None = None
+    keys: tuple[str, ...] = field(default=())
+
+
+PICTURES = (
+    Picture("explorer-valid", "gpu-tui: 0.50 fits"),
+    Picture("explorer-invalid", "gpu-tui: 0.40 does not fit", invalid),
+    Picture("run-finished", "gpu-tui: a finished run", measured),
+    Picture("several-gpus", "gpu-tui: several GPUs", gpu_list, scenario="h100x8"),
+    Picture("driver-missing", "gpu-tui: no driver", source=no_driver),
+    Picture("small-80x24", "gpu-tui: 80×24", invalid, size=(80, 24)),
+)
+
+
+async def draw(picture: Picture) -> str:
+    """The picture as SVG."""
+    clock = ManualClock()
+    options = wiring.Options() if picture.source else wiring.Options(scenario=picture.scenario)
+    answer = picture.source or (lambda: scenario_at(picture.scenario, clock))
+    app = make_app(answer, options=options, clock=clock)
+    async with app.run_test(size=picture.size) as pilot:
+        while app.explorer.snapshot is None and app.explorer.failure is None:
+            await pilot.pause(0.02)
+        await pilot.pause()
+        if picture.source is None:
+            app.telemetry.close()
+            fill_history(app, picture.scenario, 280)
+        await picture.prepare(app, pilot)
+        await pilot.pause(0.1)
+        svg = app.export_screenshot(title=picture.title, simplify=False)
+    return own_font(svg)
+
+
+def own_font(svg: str) -> str:
+    """Use the reader's own monospaced font instead of one fetched from the network."""
+    svg = re.sub(r"@font-face\s*\{.*?\}", "", svg, flags=re.DOTALL)
+    return svg.replace("Fira Code", FONT)
+
+
+def to_png(svg: str) -> bytes:
+    """The picture as PNG."""
+    import resvg_py
+
+    folders = [folder for folder in FONT_FOLDERS if Path(folder).is_dir()]
+    if not folders:
+        raise SystemExit(f"{FONT} was not found. Install it (Debian: fonts-dejavu-core) and run this again.")
+    drawn: Any = resvg_py.svg_to_bytes(
+        svg_string=svg, font_dirs=folders, font_family=FONT, monospace_family=FONT, skip_system_fonts=True
+    )
+    return bytes(drawn)
+
+
+def main() -> None:
+    """Draw them all."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots")
+    folder.mkdir(exist_ok=True)
+    for picture in PICTURES:
+        svg = asyncio.run(draw(picture))
+        (folder / f"{picture.name}.svg").write_text(svg, encoding="utf-8", newline="\n")
+        (folder / f"{picture.name}.png").write_bytes(to_png(svg))
+        print(f"{folder}/{picture.name}")  # noqa: T201 - a command's answer
+
+
+if __name__ == "__main__":
+    main()
