@@ -18,11 +18,12 @@ def fed(pieces: list[bytes]) -> list[str]:
 
 @given(texts, ends, st.data())
 def test_however_the_bytes_are_cut_the_events_are_the_same(texts: list[str], end: str, data: st.DataObject) -> None:
-    stream = "".join(f": comment{end}data: {text}{end}{end}" for text in texts).encode()
+    stream = "".join(f": comment{end}data: {text}{end}data: more{end}{end}" for text in texts).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    assert fed(pieces) == texts
-    assert fed([stream[i : i + 1] for i in range(len(stream))]) == texts
+    events = [f"{text}\nmore" for text in texts]
+    assert fed(pieces) == events
+    assert fed([stream[i : i + 1] for i in range(len(stream))]) == events
 
 
 def test_an_event_is_given_as_soon_as_its_blank_line_is_there() -> None:
