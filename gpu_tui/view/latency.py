@@ -21,23 +21,28 @@ class FigureLike(Protocol):
     def max(self) -> float: ...  # noqa: D102
 
 
-NAMES = 22
-"""Cells of a row's name; each figure takes `CELLS` more."""
-CELLS = 7
+WIDE = 53
+"""Cells of a row at its usual width; below that the columns move closer."""
 
 
-def heading() -> Line:
+def _widths(width: int) -> tuple[int, int]:
+    return (22, 7) if width >= WIDE else (17, 6)
+
+
+def heading(width: int = WIDE) -> Line:
     """Heads of the columns."""
-    return [(" " * NAMES + "".join(f"{word:>{CELLS}}" for word in ("p50", "p95", "min", "max")), "dim")]
+    names, cells = _widths(width)
+    return [(" " * names + "".join(f"{word:>{cells}}" for word in ("p50", "p95", "min", "max")), "dim")]
 
 
-def figure(name: str, value: FigureLike | None, n: int, unit: str = "ms") -> Line:
+def figure(name: str, value: FigureLike | None, n: int, unit: str = "ms", width: int = WIDE) -> Line:
     """A row: name, p50, p95, min, max; a p95 of fewer than 20 samples bears a star."""
+    names, cells = _widths(width)
     if value is None:
-        return [(f"{name:<{NAMES}}", ""), (" unmeasured", "dim")]
+        return [(f"{name:<{names}}", ""), (" unmeasured", "dim")]
     few = "*" if n < 20 else ""
     shown = (ms(value.p50), ms(value.p95) + few, ms(value.min), ms(value.max))
-    return [(f"{name:<{NAMES}}", ""), ("".join(f"{text:>{CELLS}}" for text in shown), ""), (f" {unit}", "dim")]
+    return [(f"{name:<{names}}", ""), ("".join(f"{text:>{cells}}" for text in shown), ""), (f" {unit}", "dim")]
 
 
 def ms(value: float) -> str:

@@ -105,7 +105,7 @@ def _row(
     used = 2 + names + 24
     if share is not None:
         cells = min(_SHARE_CELLS, max(0, width - used - 12))
-        line.append((f"{share[:cells]:<{cells}} ", tone))
+        line.append((f"{share[:cells]:<{cells}} ", tone or hue))
         used += cells + 1
     words, its = last
     return [*line, (_fit(words, width - used), its)]

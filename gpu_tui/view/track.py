@@ -46,24 +46,28 @@ def track(permille: int, feasible: tuple[int, int] | None, cells: int) -> Line:
             text[i], tone[i] = INSIDE, "ok"
         if low < high:
             text[low], text[high] = ENDS
-        _put_label(text, tone, label(feasible), low, high, cell_of(permille, cells))
+        thumb = cell_of(permille, cells)
+        long = label(feasible)
+        if not _put_label(text, tone, long, low, high, thumb):
+            _put_label(text, tone, long.replace("feasible ", ""), low, high, thumb)
     inside = feasible is not None and feasible[0] <= permille <= feasible[1]
     thumb = cell_of(permille, cells)
     text[thumb], tone[thumb] = THUMB, "thumb-ok" if inside else "thumb-bad" if feasible else "thumb"
     return _merge(text, tone)
 
 
-def _put_label(text: list[str], tone: list[str], words: str, low: int, high: int, thumb: int) -> None:
+def _put_label(text: list[str], tone: list[str], words: str, low: int, high: int, thumb: int) -> bool:
     room = high - low - 1
     if len(words) > room:
-        return
+        return False
     middle = low + 1 + (room - len(words)) // 2
     left, right = low + 1, high - len(words)
     for start in (middle, thumb + 1, thumb - len(words)):
         if left <= start <= right and not start <= thumb < start + len(words):
             text[start : start + len(words)] = list(words)
             tone[start : start + len(words)] = ["ok"] * len(words)
-            return
+            return True
+    return False
 
 
 def _merge(text: list[str], tone: list[str]) -> Line:

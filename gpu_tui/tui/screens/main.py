@@ -121,7 +121,7 @@ class MainScreen(Screen[None]):
         self.query_one("#slider", UtilizationSlider).show(explorer.permille, steps)
         self.query_one("#bars", Bars).show(report)
         self.gpu_app.show_verdict(self.query_one("#verdict", Verdict), report, problem, steps)
-        self.query_one("#checks", CheckBreakdown).show(report)
+        self.query_one("#checks", CheckBreakdown).show(report, explorer.need)
         self.query_one("#history", HistoryPanel).plan(report.allocation_bytes if report else None)
 
     def show_machine(self, fault: Fault | None) -> None:

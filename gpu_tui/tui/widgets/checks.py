@@ -11,10 +11,10 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input, Label
 
-from gpu_tui.core.checks import CheckReport
+from gpu_tui.core.checks import CheckReport, ModelNeed
 from gpu_tui.core.origins import OriginKind
 from gpu_tui.tui.widgets.panel import Panel
-from gpu_tui.units import format_mib, mib_to_bytes
+from gpu_tui.units import MIB, format_mib, mib_to_bytes
 from gpu_tui.view.rows import check_lines
 from gpu_tui.view.spans import Line
 
@@ -96,7 +96,7 @@ class CheckBreakdown(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._report: CheckReport | None = None
+        self._need = ModelNeed()
 
     def compose(self) -> ComposeResult:
         """Breakdown and fields."""
@@ -108,21 +108,20 @@ class CheckBreakdown(Vertical):
             yield MibInput(id="kv-mib")
             yield Label(" MiB", id="need-origin")
 
-    def show(self, report: CheckReport | None) -> None:
-        """Show this verdict; a field being edited is left alone."""
-        self._report = report
+    def show(self, report: CheckReport | None, need: ModelNeed) -> None:
+        """Show this verdict and what it asks for; a field being edited is left alone."""
+        self._need = need
         self.query_one(CheckLines).show(report)
-        if report is not None:
-            self._fill(self.query_one("#model-mib", MibInput), report.need.model_bytes)
-            self._fill(self.query_one("#kv-mib", MibInput), report.need.min_kv_cache_bytes)
-            kinds = {report.need.model_origin.kind, report.need.min_kv_cache_origin.kind}
-            words = " MiB assumed" if OriginKind.ASSUMED in kinds else " MiB"
-            label = self.query_one("#need-origin", Label)
-            if str(label.content) != words:
-                label.update(words)
+        self._fill(self.query_one("#model-mib", MibInput), need.model_bytes)
+        self._fill(self.query_one("#kv-mib", MibInput), need.min_kv_cache_bytes)
+        kinds = {need.model_origin.kind, need.min_kv_cache_origin.kind}
+        words = " MiB assumed" if OriginKind.ASSUMED in kinds else " MiB"
+        label = self.query_one("#need-origin", Label)
+        if str(label.content) != words:
+            label.update(words)
 
     def _fill(self, field: MibInput, size: int) -> None:
-        text = format_mib(size) if size % (1024 * 1024) == 0 else format_mib(size, 1)
+        text = format_mib(size, 0 if size % MIB == 0 else 1)
         if not field.has_focus and field.value != text:
             field.value = text
 
@@ -142,6 +141,5 @@ class CheckBreakdown(Vertical):
 
     def restore(self) -> None:
         """Put the figures in effect back into the fields."""
-        if self._report is not None:
-            self.query_one("#model-mib", MibInput).value = format_mib(self._report.need.model_bytes)
-            self.query_one("#kv-mib", MibInput).value = format_mib(self._report.need.min_kv_cache_bytes)
+        for field, size in (("#model-mib", self._need.model_bytes), ("#kv-mib", self._need.min_kv_cache_bytes)):
+            self.query_one(field, MibInput).value = format_mib(size, 0 if size % MIB == 0 else 1)

@@ -83,7 +83,7 @@ class LatencyLines(Panel):
             tone = "bad" if run.state in ("failed", "refused") else "dim"
             lines += wrap([(clean(run.message, 400), tone)], width)
         if run.summary is not None:
-            for line in summary_lines(run.summary):
+            for line in summary_lines(run.summary, width):
                 lines += wrap(line, width, indent=2)
         elif run.state == "running":
             lines += self._live(run, width)
@@ -107,17 +107,17 @@ class LatencyLines(Panel):
         return lines
 
 
-def summary_lines(summary: Summary) -> list[Line]:
+def summary_lines(summary: Summary, width: int) -> list[Line]:
     """A finished run in words."""
-    lines: list[Line] = [heading()]
+    lines: list[Line] = [heading(width)]
     llm, stt = summary.llm, summary.stt
     if llm is not None:
-        lines.append(figure(f"LLM TTFT  n={llm.n}", llm.ttft_ms, llm.n))
-        lines.append(figure("    ITL", llm.itl_ms, llm.n))
-        lines.append(figure("    end-to-end", llm.e2e_ms, llm.n))
+        lines.append(figure(f"LLM TTFT  n={llm.n}", llm.ttft_ms, llm.n, width=width))
+        lines.append(figure("    ITL", llm.itl_ms, llm.n, width=width))
+        lines.append(figure("    end-to-end", llm.e2e_ms, llm.n, width=width))
     if stt is not None:
-        lines.append(figure(f"STT latency  n={stt.n}", stt.latency_ms, stt.n))
-        lines.append(figure("    RTF", stt.rtf, stt.n, unit=""))
+        lines.append(figure(f"STT latency n={stt.n}", stt.latency_ms, stt.n, width=width))
+        lines.append(figure("    RTF", stt.rtf, stt.n, unit="", width=width))
     if llm is not None:
         lines += _failures("LLM", llm.errors)
     if stt is not None:
@@ -183,7 +183,7 @@ class LatencyPanel(Vertical):
         """Show this run; the lines take the height they need, the plot the rest."""
         self.query_one(LatencyLines).show(run)
         self.query_one(LatencyPlot).show(series_of(run.requests))
-        words = "".join(text for text, _ in progress_line(run)).strip()
+        words = "".join(text for text, _ in progress_line(run)).replace(", esc cancels", "").strip()
         self.query_one(".run-progress", Label).update(words)
         button = self.query_one(Button)
         button.label = "Cancel (esc)" if run.state == "running" else "Run measurements"

@@ -66,7 +66,8 @@ def draw_plot(series: Sequence[Series], width: int, height: int) -> list[Line]:
         signal = figure.signal([x for x, _ in one.points], [y for _, y in one.points], marker=one.marker)
         figure.draw(signal)
     y_ticks, x_ticks = nice_ticks(top, max(2, (height - 4) // 2)), nice_ticks(last, max(2, width // 10))
-    figure.ruler("y", 0).lim(0, max(top * 1.05, y_ticks[-1]))
+    y_ticks = [tick for tick in y_ticks if tick <= top * 1.08]
+    figure.ruler("y", 0).lim(0, top * 1.08)
     figure.ruler("y", 0).ticks(y_ticks, [f"{tick:g}" for tick in y_ticks])
     figure.ruler("x", 0).lim(0, max(last, x_ticks[-1]))
     figure.ruler("x", 0).ticks(x_ticks, [f"{tick:g}" for tick in x_ticks])

@@ -1,0 +1,148 @@
+"""The explorer as a person meets it: a real terminal, the real command, real NVML calls and real processes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from tests.standin import GPU_IS_LOST, HANG, Sleepers, StandIn, known_machine
+from tests.tui.terminal import GPU_TUI, Terminal
+
+RIGHT, LEFT = "\x1b[C", "\x1b[D"
+
+
+def test_the_demo_shows_040_invalid_and_050_valid() -> None:
+    with Terminal([*GPU_TUI, "--demo"]) as terminal:
+        terminal.wait_for("SIMULATED kloros", "VALID", "444", "judge")
+        terminal.press("0.4\r")
+        terminal.wait_for("INVALID", "deficit: 1155MB", "0.400")
+        terminal.press("0.5\r")
+        terminal.wait_for("VALID", "KV cache (444MB)", without=["INVALID"])
+        terminal.press("q")
+        assert terminal.quit_code(5) == 0
+
+
+def test_arrows_move_the_slider_and_f_finds_the_way_back() -> None:
+    with Terminal([*GPU_TUI, "--demo"], size=(80, 24)) as terminal:
+        terminal.wait_for("0.500")
+        terminal.press(LEFT * 5)
+        terminal.wait_for("0.450", "INVALID")
+        terminal.press("f")
+        terminal.wait_for("0.494", "VALID", without=["INVALID"])
+
+
+@pytest.mark.timeout(180)
+def test_a_run_ends_in_a_plot() -> None:
+    settings = {"GPU_TUI_MEASURE_REQUESTS": "4", "GPU_TUI_MEASURE_WARMUP": "1"}
+    with Terminal([*GPU_TUI, "--demo"], env=settings) as terminal:
+        terminal.wait_for("VALID")
+        terminal.press("r")
+        terminal.wait_for("Cancel (esc)", timeout_s=30)
+        terminal.wait_for("ms by request", "TTFT", "STT latency", "SIMULATED", "the server runs at 0.500", timeout_s=60)
+        assert "┤" in terminal.text
+        assert "◆" in terminal.text
+        terminal.press("q")
+        assert terminal.quit_code(5) == 0
+
+
+@pytest.mark.timeout(180)
+def test_escape_cancels_a_run_and_leaves_no_process() -> None:
+    with Terminal([*GPU_TUI, "--demo"]) as terminal:
+        terminal.wait_for("VALID")
+        terminal.press("r")
+        terminal.wait_for("Cancel (esc)", timeout_s=30)
+        started = psutil.Process(terminal.process.pid).children(recursive=True)
+        terminal.press("\x1b")
+        terminal.wait_for("Cancelled", timeout_s=10)
+        terminal.press("q")
+        assert terminal.quit_code(5) == 0
+    assert started, "a run has a process of its own"
+    _, alive = psutil.wait_procs(started, timeout=3)
+    assert alive == []
+
+
+def test_resizing_and_keys_in_the_middle_of_it() -> None:
+    with Terminal([*GPU_TUI, "--demo"], size=(200, 60)) as terminal:
+        terminal.wait_for("VALID")
+        for columns, rows in [(80, 24), (60, 20), (30, 8), (120, 40), (60, 20), (200, 60)]:
+            terminal.resize(columns, rows)
+            terminal.press(f"l{RIGHT}{LEFT}")
+            terminal.read(0.3)
+        terminal.wait_for("VALID", "Production services", "Latency")
+        terminal.press("q")
+        assert terminal.quit_code(5) == 0
+
+
+COLOUR = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
+
+
+def test_no_color_means_no_colour_at_all() -> None:
+    with Terminal([*GPU_TUI, "--demo"], env={"NO_COLOR": "1"}) as terminal:
+        terminal.wait_for("VALID")
+        terminal.press("0.4\r")
+        terminal.wait_for("✗ INVALID")
+        terminal.press("?")
+        terminal.wait_for("Keys")
+        assert COLOUR.findall(terminal.raw) == []
+    with Terminal([*GPU_TUI, "--demo"]) as terminal:
+        terminal.wait_for("VALID")
+        assert COLOUR.findall(terminal.raw), "the pattern finds colours where there are some"
+
+
+def check(standin: StandIn, util: str) -> tuple[int, dict[str, object]]:
+    argv = [*GPU_TUI, "check", "--util", util, "--json"]
+    done = subprocess.run(argv, env=standin.env(), capture_output=True, text=True)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_live_machine_the_tui_and_check_agree(standin: StandIn, sleepers: Sleepers) -> None:
+    known_machine(standin, sleepers)
+    with Terminal(GPU_TUI, env=standin.env()) as terminal:
+        terminal.wait_for("judge", "kloros", "live", "6134 MiB")
+        for util, code in (("0.4", 1), ("0.5", 0), ("0.9", 1)):
+            terminal.press(f"{util}\r")
+            exit_code, told = check(standin, util)
+            assert exit_code == code
+            sentence = str(told["reason"]).removeprefix("Valid: ")
+            terminal.wait_for(sentence.split(" with persistent")[0][:60], f"{float(util):.3f}")
+        assert "SIMULATED" not in terminal.text
+
+
+def test_losing_the_gpu_shows_the_state_and_recovers(standin: StandIn, sleepers: Sleepers) -> None:
+    known_machine(standin, sleepers)
+    with Terminal(GPU_TUI, env=standin.env()) as terminal:
+        terminal.wait_for("✓ VALID")
+        standin.state.devices[0].error = GPU_IS_LOST
+        standin.write()
+        terminal.wait_for("? UNKNOWN", "lost")
+        terminal.press(RIGHT)
+        terminal.wait_for("0.510", "? UNKNOWN")
+        standin.state.devices[0].error = 0
+        standin.write()
+        terminal.wait_for("✓ VALID", timeout_s=60)
+
+
+def test_a_driver_call_that_never_returns_does_not_keep_q(standin: StandIn, sleepers: Sleepers) -> None:
+    known_machine(standin, sleepers)
+    with Terminal(GPU_TUI, env=standin.env()) as terminal:
+        terminal.wait_for("✓ VALID")
+        standin.state.calls["nvmlDeviceGetMemoryInfo*"] = HANG
+        standin.write()
+        terminal.wait_for("STALE", timeout_s=20)
+        pressed = time.monotonic()
+        terminal.press("q")
+        assert terminal.quit_code(5) == 0
+        assert time.monotonic() - pressed < 2.0, "a second on a machine of its own"
+
+
+def test_without_a_driver_the_demo_is_offered(standin: StandIn) -> None:
+    with Terminal(GPU_TUI, env=standin.env(driver=False)) as terminal:
+        terminal.wait_for("? UNKNOWN", "driver", "d shows the built-in demo")
+        assert "SIMULATED" not in terminal.text
+        terminal.press("d")
+        terminal.wait_for("SIMULATED kloros", "✓ VALID")
