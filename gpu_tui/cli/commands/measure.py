@@ -167,7 +167,7 @@ def _write(data: bytes) -> None:
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # A parent that died, or `head`: to go on would be load for nothing.
-        return
+        raise _ReaderGone from None
 
 
 def _summary_text(summary: Summary) -> str:
