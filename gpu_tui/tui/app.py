@@ -173,7 +173,7 @@ class GpuTuiApp(App[None]):
         if not self.main.is_mounted:
             return
         snapshot = self.explorer.snapshot
-        state = self.telemetry.liveness(snapshot, self.paused)
+        state = self.telemetry.liveness(snapshot, self.explorer.problem, self.paused)
         header = self.main.query_one("#header", Header)
         header.show(self.explorer.gpu, len(snapshot.gpus) if snapshot else 0, state)
 

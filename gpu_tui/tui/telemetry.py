@@ -98,16 +98,22 @@ class Telemetry:
             remedy="Look for Xid lines in dmesg; the figures shown are from before. They return when the driver does.",
         )
 
-    def liveness(self, snapshot: Snapshot | None, paused: bool) -> Liveness:
-        """Live or not, in words; a simulated machine always says so."""
+    def liveness(self, snapshot: Snapshot | None, problem: Fault | None, paused: bool) -> Liveness:
+        """Live or not, in words; a simulated machine always says so.
+
+        Args:
+            snapshot: the last one taken in.
+            problem: what keeps the GPU on show from being judged, though the machine is read.
+            paused: whether the user froze the screen.
+        """
         simulated = snapshot is not None and snapshot.simulated
-        words, tone = self._state(snapshot, paused)
+        words, tone = self._state(snapshot, problem, paused)
         if simulated and snapshot is not None:
             detail = snapshot.source_detail
             return Liveness(words=f"SIMULATED {detail}  {words}", tone="badge-warn" if tone == "ok" else tone)
         return Liveness(words=words, tone=tone)
 
-    def _state(self, snapshot: Snapshot | None, paused: bool) -> tuple[str, str]:
+    def _state(self, snapshot: Snapshot | None, problem: Fault | None, paused: bool) -> tuple[str, str]:
         age = self.age_s()
         old = "" if age is None else f", figures {age:.0f} s old"
         if paused:
@@ -118,4 +124,6 @@ class Telemetry:
             return f"! NO READING: {self.last_error.kind.value.replace('_', ' ')}{old}", "badge-bad"
         if snapshot is None:
             return "starting", "dim"
+        if problem is not None:
+            return f"! {problem.kind.value.replace('_', ' ').upper()}", "badge-bad"
         return f"● live {self.interval_s:.1f} s", "ok"

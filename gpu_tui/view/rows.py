@@ -31,8 +31,10 @@ def mib(size: int | None, decimals: int = 0) -> str:
     return "unknown" if size is None else format_mib(size, decimals).replace("-", "−")
 
 
-def role_words(service: Service) -> str:
-    """A service's role as the table tells it."""
+def role_words(service: Service, *, listed: bool = True) -> str:
+    """A service's role as the table tells it; without a list of processes nobody knows whether it runs."""
+    if not listed:
+        return "unknown"
     if not service.running:
         return "not running"
     return "ORPHAN" if service.role is Role.ORPHAN else service.role.value
@@ -43,14 +45,15 @@ def service_header(width: int) -> Line:
     return _row(" ", "SERVICE", "PID", "MEMORY", "SHARE", ("ROLE", "dim"), width, tone="dim")
 
 
-def service_line(service: Service, total: int | None, width: int) -> Line:
+def service_line(service: Service, books: Books, width: int) -> Line:
     """One row: sign, name, pid, memory, share of the GPU as a bar, role and note."""
+    total = books.total_bytes
     pid = "—" if service.pid is None else str(service.pid)
     if len(service.pids) > 1 or (service.name == OTHER and service.pids):
         pid = f"{len(service.pids)} proc"
-    words = role_words(service) + (f": {service.note}" if service.note else "")
+    words = role_words(service, listed=books.listed) + (f": {service.note}" if service.note else "")
     role_tone = "warn" if service.note else {Role.RESTARTS: "strong", Role.ORPHAN: "warn"}.get(service.role, "dim")
-    sign = ("●", f"fg-{service.name}") if service.running else ("○", "dim")
+    sign = ("●", f"fg-{service.name}") if service.running else ("○" if books.listed else "?", "dim")
     share = share_bar(service.used_bytes, total)
     return _row(
         sign[0], service.name, pid, _mib_unit(service.used_bytes), share, (words, role_tone), width, hue=sign[1]

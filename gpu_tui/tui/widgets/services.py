@@ -98,7 +98,7 @@ class ServiceTable(Panel, can_focus=True):
         first = max(0, min(self.cursor - room + 1, len(books.services) - room))
         rows: list[Line] = []
         for i, service in enumerate(books.services[first : first + room], start=first):
-            line = service_line(service, books.total_bytes, width)
+            line = service_line(service, books, width)
             if self.has_focus and i == self.cursor:
                 line = [("▸", "key"), *line[1:]]
             rows.append(line)

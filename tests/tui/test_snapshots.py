@@ -1,0 +1,97 @@
+"""Pictures of the explorer at 120×40 and 80×24, from shipped machines under a driven clock.
+
+Accept new ones with ``pytest tests/tui/test_snapshots.py --snapshot-update`` after looking at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import textual
+
+from gpu_tui import wiring
+from gpu_tui.clock import ManualClock
+from tests.tui.harness import fill_history, finished_run, make_app, no_driver, scenario_at
+
+pytestmark = pytest.mark.skipif(
+    textual.__version__ != "8.2.8", reason="pictures are drawn by Textual 8.2.8, the version of constraints.txt"
+)
+
+SIZES = [(120, 40), (80, 24)]
+Steps = Callable[[Any], Awaitable[None]]
+
+
+async def ready(pilot: Any, history: str | None = None) -> None:
+    app = pilot.app
+    while app.explorer.snapshot is None and app.explorer.failure is None:
+        await pilot.pause(0.02)
+    app.telemetry.close()
+    if history is not None:
+        fill_history(app, history, 280)
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", ["", "0.4", "0.9"])
+@pytest.mark.parametrize("scenario", ["kloros", "oom"])
+def test_plans(snap_compare: Any, size: tuple[int, int], keys: str, scenario: str) -> None:
+    async def steps(pilot: Any) -> None:
+        await ready(pilot, scenario)
+        if keys:
+            await pilot.press(*["full_stop" if key == "." else key for key in keys], "enter")
+
+    assert snap_compare(make_app(scenario=scenario), terminal_size=size, run_before=steps)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_eight_gpus(snap_compare: Any, size: tuple[int, int]) -> None:
+    assert snap_compare(make_app(scenario="h100x8"), terminal_size=size, run_before=ready)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_no_driver(snap_compare: Any, size: tuple[int, int]) -> None:
+    app = make_app(no_driver, options=wiring.Options())
+    assert snap_compare(app, terminal_size=size, run_before=ready)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_lost_gpu(snap_compare: Any, size: tuple[int, int]) -> None:
+    clock = ManualClock()
+    app = make_app(lambda: scenario_at("lost", clock, 35), clock=clock, scenario="lost")
+    assert snap_compare(app, terminal_size=size, run_before=ready)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_finished_run(snap_compare: Any, size: tuple[int, int]) -> None:
+    async def steps(pilot: Any) -> None:
+        await ready(pilot)
+        pilot.app.show_run(finished_run())
+        await pilot.pause()
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=steps)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("key", ["question_mark", "e"])
+def test_dialogs(snap_compare: Any, size: tuple[int, int], key: str) -> None:
+    async def steps(pilot: Any) -> None:
+        await ready(pilot)
+        await pilot.press(key)
+        await pilot.pause()
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=steps)
+
+
+def test_without_colour(snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert snap_compare(make_app(no_color=True), terminal_size=(120, 40), run_before=ready)
+
+
+def test_colour_blind_theme(snap_compare: Any) -> None:
+    async def steps(pilot: Any) -> None:
+        await ready(pilot)
+        await pilot.press("0", "full_stop", "4", "enter", "c")
+
+    assert snap_compare(make_app(), terminal_size=(120, 40), run_before=steps)
