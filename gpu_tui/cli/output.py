@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import sys
-from typing import Any, NoReturn, TextIO
+from typing import Any, Literal, NoReturn, TextIO
 
 from gpu_tui.cli import exit_codes
 from gpu_tui.errors import GpuTuiError
@@ -25,10 +25,18 @@ _ASCII = {
 
 
 def prepare() -> None:
-    """Let no character of a foreign name end the program in a locale that cannot show it."""
+    """Let no character of a foreign name end the program, nor a stream that was closed before it began."""
+    sys.stdin = sys.stdin or _nowhere("r")
+    sys.stdout = sys.stdout or _nowhere("w")
+    sys.stderr = sys.stderr or _nowhere("w")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _nowhere(mode: Literal["r", "w"]) -> TextIO:
+    stream: TextIO = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process lives
+    return stream
 
 
 def can_show_signs(stream: TextIO | None = None) -> bool:

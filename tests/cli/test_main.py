@@ -138,6 +138,14 @@ def test_a_full_disk_is_no_success(words: tuple[str, ...]) -> None:
         assert "could not be written" in done.stderr
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_from_the_start(closed: str) -> None:
+    for words, code in (("check --demo --util 0.4", 1), ("evaluate --demo", 0), ("services --demo", 0)):
+        shell = ["sh", "-c", f'"$0" -m gpu_tui {words} {closed}', sys.executable]
+        done = subprocess.run(shell, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, "mistake" in done.stderr) == (code, False)
+
+
 def test_a_reader_that_goes_away_is_met_quietly() -> None:
     process = subprocess.Popen(
         [*GPU_TUI, "evaluate", "--demo"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
