@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpu_tui.core.books import Books, Service
-from gpu_tui.core.checks import CheckReport, Status
+from gpu_tui.core.checks import Check, CheckReport, Status
 from gpu_tui.core.origins import Origin, OriginKind, weakest
 from gpu_tui.core.reasons import reason
 from gpu_tui.core.services import Role
@@ -75,23 +75,24 @@ def check_object(
         "reason": reason(report) if fault is None else f"Unknown: {fault.message}",
         **_figures(report),
         "deficit_mib": wire_mib(report.deficit_bytes) if judged else None,
-        "checks": [
-            {
-                "name": check.name.value,
-                "passed": check.passed if judged else None,
-                "need_mib": wire_mib(check.need_bytes),
-                "have_mib": wire_mib(check.have_bytes),
-                "margin_mib": wire_mib(check.margin_bytes),
-                "margin_bytes": check.margin_bytes,
-            }
-            for check in report.checks
-        ],
+        "checks": [_check(check, judged=judged) for check in report.checks],
         "feasible": None if feasible is None or not judged else {"min": feasible.min, "max": feasible.max},
         "services": {s.name: service_object(s, listed=report.books.listed) for s in report.books.services},
         "origins": {
             name: None if origin is None else origin_object(origin)
             for name, origin in figure_origins(report, snapshot, utilization_origin, age_s).items()
         },
+    }
+
+
+def _check(check: Check, *, judged: bool) -> dict[str, Any]:
+    return {
+        "name": check.name.value,
+        "passed": check.passed if judged else None,
+        "need_mib": wire_mib(check.need_bytes),
+        "have_mib": wire_mib(check.have_bytes),
+        "margin_mib": wire_mib(check.margin_bytes),
+        "margin_bytes": check.margin_bytes,
     }
 
 

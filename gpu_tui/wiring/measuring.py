@@ -55,14 +55,8 @@ def measure_plan(
     from gpu_tui.bench.plan import MeasurePlan
 
     simulated = options.simulated or (snapshot is not None and snapshot.simulated)
-    kinds: dict[str, Any] = {}
-    for kind in ("llm", "stt"):
-        kinds[f"{kind}_urls"], by_demo = _endpoints(settings, kind, books, demo, simulated=simulated)
-        model = f"endpoints.{kind}_model"
-        kinds[f"{kind}_model"] = None if by_demo else settings.at(model)
-        kinds[f"strict_{kind}_model"] = not by_demo and settings.origin(model).kind == "flag"
     return MeasurePlan(
-        **kinds,
+        **_places(settings, books, demo, simulated=simulated),
         requests=settings.measure.requests,
         concurrency=settings.measure.concurrency,
         warmup=settings.measure.warmup,
@@ -73,6 +67,17 @@ def measure_plan(
         machine=_machine(settings, snapshot),
         simulated=simulated,
     )
+
+
+def _places(settings: Settings, books: Books | None, demo: DemoAddresses | None, *, simulated: bool) -> dict[str, Any]:
+    """The plan's addresses and models, by its fields."""
+    places: dict[str, Any] = {}
+    for kind in ("llm", "stt"):
+        places[f"{kind}_urls"], by_demo = _endpoints(settings, kind, books, demo, simulated=simulated)
+        model = f"endpoints.{kind}_model"
+        places[f"{kind}_model"] = None if by_demo else settings.at(model)
+        places[f"strict_{kind}_model"] = not by_demo and settings.origin(model).kind == "flag"
+    return places
 
 
 def _endpoints(
