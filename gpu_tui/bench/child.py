@@ -174,12 +174,7 @@ def measure_blocking(
     Raises:
         MeasureFailed: the child ended without a result.
     """
-    command = tuple(command or default_command(dry_run))
-    pipe = subprocess.PIPE
-    try:
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
-    except OSError as error:
-        raise _not_started(error) from None
+    process = _start_blocking(tuple(command or default_command(dry_run)))
     tail = bytearray()
     reader = threading.Thread(target=_blocking_tail, args=(process.stderr, tail), daemon=True)
     reader.start()
@@ -201,6 +196,14 @@ def measure_blocking(
     if result is None:
         raise _no_result(code, bytes(tail))
     return result
+
+
+def _start_blocking(command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    try:
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+    except OSError as error:
+        raise _not_started(error) from None
 
 
 def _send(process: subprocess.Popen[bytes], line: bytes) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -29,6 +30,17 @@ def demo() -> Iterator[DemoAddresses]:
 def measured(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     command = (*COMMAND, "--requests", "3", *arguments)
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **more)
+
+
+@contextmanager
+def under_load(demo: DemoAddresses) -> Iterator[subprocess.Popen[str]]:
+    """A run far longer than a test; it ends with the block at the latest, also when the test fails."""
+    command = (*COMMAND, "--llm", demo.llm, "--jsonl", "--requests", "500")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
 
 
 def test_json_is_one_object_of_the_shape_promised(demo: DemoAddresses) -> None:
@@ -116,8 +128,7 @@ def test_the_demo_measures_itself_and_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(demo: DemoAddresses, number: signal.Signals) -> None:
-    command = (*COMMAND, "--llm", demo.llm, "--jsonl", "--requests", "10000")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    with under_load(demo) as run:
         assert run.stdout is not None
         assert run.stderr is not None
         while '"request"' not in run.stdout.readline():
@@ -137,8 +148,8 @@ def test_when_nobody_reads_the_load_ends(demo: DemoAddresses) -> None:
         assert run.stderr is not None
         run.stdout.readline()
         run.stdout.close()
-        err = run.stderr.read()
         run.wait(timeout=20)
+        err = run.stderr.read()
     assert run.returncode == 141
     assert "Traceback" not in err
     assert time.monotonic() - began < 15
