@@ -121,9 +121,9 @@ def _global_flags(default: Any) -> _Parser:
 
 
 def build_parser(wanted: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
-    """The parser. Only the commands in `wanted` know their own flags: each costs the import of its module.
+    """The parser. It knows the commands in `wanted` alone: each costs the import of its module.
 
-    With none wanted, the explorer's flags are known instead.
+    With none wanted it knows the explorer's flags, and of the commands their names.
     """
     parser = _Parser(
         prog="gpu-tui",
@@ -139,17 +139,18 @@ def build_parser(wanted: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
         _module("tui").configure(parser)
     parser.set_defaults(command=None, demo=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
-    for name, words in COMMANDS.items():
+    for name in wanted or COMMANDS:
+        words = COMMANDS[name]
         command = commands.add_parser(
             name,
             help=words,
             description=f"{words[0].upper()}{words[1:]}.",
-            parents=[_global_flags(argparse.SUPPRESS)] if name in wanted else [],
+            parents=[_global_flags(argparse.SUPPRESS)] if wanted else [],
             formatter_class=_Formatter,
             allow_abbrev=False,
         )
         command.set_defaults(command=name)
-        if name in wanted:
+        if wanted:
             _module(name).configure(command)
     return parser
 
