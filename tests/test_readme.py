@@ -88,8 +88,6 @@ def test_the_first_two_commands_set_up_all_they_need_in_one_line_each() -> None:
 @pytest.mark.skipif(not (ROOT / ".ci").exists(), reason="only the source tree has them beside the tests")
 def test_what_it_links_to_is_there() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        if target.startswith("screenshots/"):
-            continue
         assert (ROOT / target).exists(), target
 
 
