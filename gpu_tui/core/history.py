@@ -44,8 +44,10 @@ class History:
         """
         if not self._samples or points <= 0:
             return [None] * max(points, 0)
-        end = self._samples[-1][0] if until_s is None else until_s
         step = self.keep_s / points
+        newest = self._samples[-1][0] if until_s is None else until_s
+        # Stretches lie on a fixed grid of time, so that the picture stands still until a new one begins.
+        end = (newest // step + 1) * step
         buckets: list[int | None] = [None] * points
         for at, values in self._samples:
             i = points - 1 - int((end - at) / step)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -98,6 +100,9 @@ class GpuTuiApp(App[None]):
         self.push_screen(self.main)
         self.telemetry.start(self._source or wiring.open_source(self.options, self.settings, self.clock))
         self.set_interval(TICK_S, self._tick)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Whoever ends us so wants the terminal back as it was, and no child left.
+            asyncio.get_running_loop().add_signal_handler(number, self.exit)
 
     def on_unmount(self) -> None:
         """Stop reading; a call that hangs is left behind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gpu_tui.core.books import Books
 from gpu_tui.core.checks import CheckReport
@@ -73,14 +74,12 @@ def _driver(books: Books) -> list[Segment]:
 def layout(segments: list[Segment], total: int, cells: int) -> list[int]:
     """Cells of each segment on a bar of this total. Rounded at the running sum, so that edges never drift."""
     scale = max(total, sum(s.size for s in segments))
-    if scale <= 0:
-        return [0] * len(segments)
     ends: list[int] = []
     running = 0
     for segment in segments:
         running += segment.size
         ends.append(round(running * cells / scale))
-    return [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return [end - start for start, end in pairwise([0, *ends])]
 
 
 def bar(segments: list[Segment], total: int, cells: int) -> Line:

@@ -5,6 +5,7 @@ Values in, values out: no widget, no source, no clock. `report()` is what one ke
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from gpu_tui.core.books import Books, Instance, keep_books
@@ -141,6 +142,8 @@ def parse_utilization(text: str) -> int | None:
     try:
         number = float(text)
     except ValueError:
+        return None
+    if not math.isfinite(number):
         return None
     share = number if number <= 1 else number / 100
     permille = round(share * PERMILLE)

@@ -86,7 +86,7 @@ def share_bar(size: int | None, total: int | None) -> str:
     """A share of the GPU in eighths of a cell, at most 12 cells; at least a sliver for what is not 0."""
     if not size or not total or size < 0:
         return ""
-    eighths = max(1, round(size / total * _SHARE_CELLS * 8))
+    eighths = max(1, round(min(1.0, size / total) * _SHARE_CELLS * 8))
     return "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
 
 

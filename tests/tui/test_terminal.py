@@ -146,3 +146,11 @@ def test_without_a_driver_the_demo_is_offered(standin: StandIn) -> None:
         assert "SIMULATED" not in terminal.text
         terminal.press("d")
         terminal.wait_for("SIMULATED kloros", "✓ VALID")
+
+
+def test_being_terminated_gives_the_terminal_back() -> None:
+    with Terminal([*GPU_TUI, "--demo"]) as terminal:
+        terminal.wait_for("VALID")
+        terminal.process.terminate()
+        assert terminal.quit_code(5) == 0
+        assert b"\x1b[?1049l" in terminal.raw, "the alternate screen is left"
