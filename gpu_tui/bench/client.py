@@ -7,13 +7,13 @@ before it is shown.
 from __future__ import annotations
 
 import errno
-import re
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import aiohttp
 import msgspec
 
+from gpu_tui.bench import oom
 from gpu_tui.bench.untrusted import shown, shown_url
 from gpu_tui.clock import Clock
 from gpu_tui.errors import EndpointError
@@ -22,13 +22,6 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 CLIENT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 """What may come out of aiohttp when a server or the network misbehaves; all of it goes through `failure_of`."""
-
-_OOM = re.compile(
-    r"(?i)(torch(\.cuda)?\.)?OutOfMemoryError|(CUDA|HIP)( error:| failed with error)? out of memory|"
-    r"cudaMalloc failed: out of memory|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED"
-)
-"""How torch, CTranslate2 and ggml say that device memory ran out. Looked for in error answers only, never in text a
-model has written."""
 
 
 class ProbeFailure(EndpointError):
@@ -112,7 +105,7 @@ async def refused(response: aiohttp.ClientResponse, key: str | None) -> ProbeFai
 def told(body: bytes, kind: str, key: str | None) -> ProbeFailure:
     """The failure that an error body tells of: `oom` where it says so, else `kind`."""
     text = body.decode("utf-8", "replace")
-    if _OOM.search(text):
+    if oom.PATTERN.search(text):
         kind = "oom"
     said = shown(_error_text(body) or text, secrets=(key,) if key else ())
     message = f"The server answered {kind.replace('_', ' ')}" + (f": {said.rstrip('.')}." if said else ".")

@@ -133,7 +133,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     notes: list[str] = []
     """Things to know when reading the figures."""
     oom_events: int | None = None
-    """Answers that reported CUDA out of memory; null when no server answered at all."""
+    """Times that answers, or the services' logs where they are readable, told of CUDA out of memory; null when neither
+    could be asked."""
     generator: Generator
 
     @property

@@ -115,6 +115,8 @@ class MeasurePlan:
     """Where the slider stands: for the record, it changes nothing."""
     actual_utilization: float | None = None
     """What the running server's command line says; the server's own ``/metrics`` outranks it."""
+    log_paths: tuple[str, ...] = ()
+    """Logs of the services, watched during the run for words of running out of GPU memory."""
     machine: str = ""
     """GPU or host, for the record."""
     simulated: bool = False

@@ -18,6 +18,7 @@ from gpu_tui.bench.discover import Discovery, Endpoint, Found
 from gpu_tui.bench.events import Event, Generator, Kind, Preview, Progress, Summary, Utilization
 from gpu_tui.bench.llm import LlmProbe
 from gpu_tui.bench.load import Outcomes, closed_loop
+from gpu_tui.bench.oom import LogWatch
 from gpu_tui.bench.plan import MeasurePlan
 from gpu_tui.bench.results import endpoint_shown, llm_done, llm_result, stt_done, stt_result
 from gpu_tui.bench.stt import SttProbe
@@ -57,12 +58,17 @@ class Runner:
     async def run(self) -> Summary:
         """Measure. Cancelling it closes every socket and gives no summary."""
         plan = self._plan
+        logs = LogWatch(plan.log_paths)
         started_at = datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds")
         async with open_session(plan.concurrency, self._clock) as session:
             llm, stt = await self._find(session)
             llm_outcomes = await self._llm(session, llm) if llm else None
             stt_outcomes = await self._stt(session, stt) if stt else None
         actual = llm.utilization if llm and llm.utilization is not None else plan.actual_utilization
+        # One event may be told twice, in an answer and in the log: the larger count is what is sure.
+        in_logs = logs.ooms()
+        if in_logs:
+            self._notes.append(f"The services' log tells of CUDA out of memory {in_logs} times during the run.")
         return Summary(
             started_at=started_at.replace("+00:00", "Z"),
             machine=plan.machine,
@@ -72,7 +78,7 @@ class Runner:
             stt=stt_result(stt, stt_outcomes, load_clip().audio_s) if stt and stt_outcomes else None,
             reason=self._reason,
             notes=self._notes,
-            oom_events=self._ooms if self._answered else None,
+            oom_events=max(self._ooms, in_logs) if self._answered or logs.paths else None,
             generator=self._generator(),
         )
 

@@ -64,6 +64,7 @@ def measure_plan(
         api_key_env=settings.endpoints.api_key_env,
         planned_utilization=planned_utilization,
         actual_utilization=None if books is None else running_utilization(books),
+        log_paths=() if simulated or books is None else _logs(books),
         machine=_machine(settings, snapshot),
         simulated=simulated,
     )
@@ -124,6 +125,13 @@ def _stt_listeners(books: Books) -> tuple[Candidate, ...]:
                 urls = [one.url for one in listeners or ()]
                 found += candidates(*urls, origin=f"port of {service.name} (pid {pid})")
     return tuple({one.url: one for one in reversed(found)}.values())[::-1]
+
+
+def _logs(books: Books) -> tuple[str, ...]:
+    from gpu_tui.telemetry.service_log import log_files
+
+    chosen = books.chosen
+    return () if chosen is None else log_files((chosen.owner_pid, *chosen.pids))
 
 
 def _machine(settings: Settings, snapshot: Snapshot | None) -> str:

@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 
+from gpu_tui.bench.demo import DemoServers
 from tests.standin import GPU_IS_LOST, HANG, Sleepers, StandIn, known_machine
 from tests.tui.terminal import GPU_TUI, Terminal
 
@@ -111,6 +112,27 @@ def test_live_machine_the_tui_and_check_agree(standin: StandIn, sleepers: Sleepe
             sentence = str(told["reason"]).removeprefix("Valid: ")
             terminal.wait_for(sentence.split(" with persistent")[0][:60], f"{float(util):.3f}")
         assert "SIMULATED" not in terminal.text
+
+
+@pytest.mark.timeout(180)
+def test_a_real_service_is_asked_for_before_it_gets_load(standin: StandIn, sleepers: Sleepers) -> None:
+    """Real NVML calls and processes, real HTTP: only the servers' delays are simulated, and they say so."""
+    known_machine(standin, sleepers)
+    with DemoServers(ttft_ms=20, itl_ms=2, stt_ms=20) as servers:
+        where = servers.start()
+        settings = {"GPU_TUI_ENDPOINTS_LLM": where.llm, "GPU_TUI_ENDPOINTS_STT": where.stt}
+        settings |= {"GPU_TUI_MEASURE_REQUESTS": "3", "GPU_TUI_MEASURE_WARMUP": "1"}
+        with Terminal(GPU_TUI, env=standin.env() | settings) as terminal:
+            terminal.wait_for("✓ VALID")
+            terminal.press("0.6\rr")
+            terminal.wait_for("Measure these services?", where.llm, where.stt, "3 streamed chat completions")
+            terminal.press("n")
+            terminal.wait_for("Nothing was sent")
+            terminal.press("r")
+            terminal.wait_for("Measure these services?")
+            terminal.press("y")
+            terminal.wait_for("ms by request", "the server runs at 0.500", "plan was 0.600", timeout_s=60)
+            assert "SIMULATED" in terminal.text
 
 
 def test_losing_the_gpu_shows_the_state_and_recovers(standin: StandIn, sleepers: Sleepers) -> None:

@@ -9,6 +9,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
@@ -26,6 +27,7 @@ from gpu_tui.tui.widgets.services import ServiceTable
 from gpu_tui.tui.widgets.slider import UtilizationSlider
 from gpu_tui.tui.widgets.verdict import Verdict
 from gpu_tui.view.explorer import Explorer
+from gpu_tui.view.text import clean
 
 _W = TypeVar("_W", bound=Widget)
 
@@ -77,6 +79,7 @@ class MainScreen(Screen[None]):
         self.explorer = explorer
         self.utilization_origin = Origin(kind=OriginKind.ASSUMED, source="default")
         self.panels = Panels()
+        self._caption = ""
 
     @property
     def gpu_app(self) -> GpuTuiApp:
@@ -129,7 +132,13 @@ class MainScreen(Screen[None]):
         if not self.is_mounted:
             return
         books = self.explorer.books()
-        self.query_one("#services", ServiceTable).show(books, fault)
+        table = self.query_one("#services", ServiceTable)
+        table.show(books, fault)
+        caption = self.explorer.snapshot.caption if self.explorer.snapshot else ""
+        if caption != self._caption:
+            # A scenario's own words, from a file: text, never markup.
+            self._caption = caption
+            table.border_subtitle = Content(clean(caption, 100))
         history = self.gpu_app.history_of(self.explorer.gpu)
         report = self.explorer.report()
         self.query_one("#history", HistoryPanel).show(history, books, report.allocation_bytes if report else None)
