@@ -22,7 +22,7 @@ from gpu_tui.core.checks import CheckReport
 from gpu_tui.core.history import History
 from gpu_tui.core.reasons import reason
 from gpu_tui.core.snapshot import Fault, Gpu, Snapshot
-from gpu_tui.errors import GpuTuiError
+from gpu_tui.errors import ConfigError, GpuTuiError
 from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Reading
 from gpu_tui.tui import texts
@@ -30,7 +30,7 @@ from gpu_tui.tui.messages import MachineRead
 from gpu_tui.tui.run import Runner
 from gpu_tui.tui.screens.dialogs import ChoiceDialog, ConfirmDialog, TextDialog
 from gpu_tui.tui.screens.main import MainScreen
-from gpu_tui.tui.styling import DEFAULTS, THEMES
+from gpu_tui.tui.styling import COLOUR_BLIND, DEFAULTS, THEMES
 from gpu_tui.tui.telemetry import Telemetry, fault_of
 from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.keys import Keys
@@ -88,7 +88,19 @@ class GpuTuiApp(App[None]):
         self._demo: DemoServers | None = None
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = "gpu-tui-colour-blind" if settings.theme == "colour-blind" else "gpu-tui"
+        self.theme = self._theme_named(settings)
+
+    def _theme_named(self, settings: Settings) -> str:
+        """The configured theme.
+
+        Raises:
+            ConfigError: there is no such theme.
+        """
+        wanted = COLOUR_BLIND if settings.theme == "colour-blind" else settings.theme or "gpu-tui"
+        if wanted not in self.available_themes:
+            known = ", ".join(["colour-blind", *sorted(self.available_themes)])
+            raise ConfigError(f"{settings.origin('theme')}: there is no theme {wanted!r}.", f"Choose one of: {known}.")
+        return wanted
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of ours for themes that do not know them."""

@@ -8,7 +8,7 @@ from textual.widgets import Input
 from gpu_tui import wiring
 from gpu_tui.clock import ManualClock
 from gpu_tui.core.snapshot import Fault, FaultKind, Snapshot
-from gpu_tui.errors import SourceUnavailable
+from gpu_tui.errors import ConfigError, SourceUnavailable
 from gpu_tui.tui.app import GpuTuiApp
 from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
 from gpu_tui.tui.widgets.checks import CheckLines
@@ -459,3 +459,12 @@ async def test_what_is_painted_is_what_the_panels_draw() -> None:
                 for y, line in enumerate(panel.draw(width, height)[:height]):
                     row = painted[region.y + y][region.x : region.x + width]
                     assert row == plain(line).ljust(width)[:width], (key, panel)
+
+
+def test_a_theme_that_does_not_exist_is_a_mistake_in_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPU_TUI_THEME", "nope")
+    with pytest.raises(ConfigError, match=r"GPU_TUI_THEME.*nope.*colour-blind"):
+        make_app()
+    for name, theme in (("colour-blind", "gpu-tui-colour-blind"), ("nord", "nord")):
+        monkeypatch.setenv("GPU_TUI_THEME", name)
+        assert make_app().theme == theme

@@ -17,6 +17,7 @@ from textual.widgets import Input
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.snapshot import Fault
 from gpu_tui.tui.panels import Panels
+from gpu_tui.tui.styling import COLOUR_BLIND
 from gpu_tui.tui.widgets.bars import Bars
 from gpu_tui.tui.widgets.checks import CheckBreakdown, MibInput
 from gpu_tui.tui.widgets.header import Header
@@ -261,8 +262,7 @@ class MainScreen(Screen[None]):
 
     def action_theme(self) -> None:
         """Switch the colour-blind-safe theme."""
-        safe = "gpu-tui-colour-blind"
-        self.app.theme = "gpu-tui" if self.app.theme == safe else safe
+        self.app.theme = "gpu-tui" if self.app.theme == COLOUR_BLIND else COLOUR_BLIND
 
     def action_demo(self) -> None:
         """Show the demo machine."""
