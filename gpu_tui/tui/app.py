@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,6 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from gpu_tui import wiring
-from gpu_tui.bench.events import Preview
-from gpu_tui.bench.plan import MeasurePlan
 from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.core.books import Service, keep_books
@@ -30,6 +28,7 @@ from gpu_tui.tui.messages import MachineRead
 from gpu_tui.tui.run import Runner
 from gpu_tui.tui.screens.dialogs import ChoiceDialog, ConfirmDialog, TextDialog
 from gpu_tui.tui.screens.main import MainScreen
+from gpu_tui.tui.screens.plot import PlotScreen
 from gpu_tui.tui.styling import COLOUR_BLIND, DEFAULTS, THEMES
 from gpu_tui.tui.telemetry import Telemetry, fault_of
 from gpu_tui.tui.widgets.header import Header
@@ -38,15 +37,21 @@ from gpu_tui.tui.widgets.latency import LatencyPanel, RunView, progress_line
 from gpu_tui.tui.widgets.verdict import Verdict
 from gpu_tui.view.explain import explain, reading_origin
 from gpu_tui.view.explorer import Explorer
+from gpu_tui.view.plots import Level
 from gpu_tui.view.rows import check_lines
 from gpu_tui.view.spans import plain
 from gpu_tui.view.verdict import headline, notes
 
 if TYPE_CHECKING:
     from gpu_tui.bench.demo import DemoServers
+    from gpu_tui.bench.events import Preview
+    from gpu_tui.bench.plan import MeasurePlan
 
 TICK_S = 1.0
 """How often ages in the header are brought up to date; nothing is read for it."""
+
+STARTED_S = 2.0
+"""After so long the first readings are in and what stays is made."""
 
 
 class GpuTuiApp(App[None]):
@@ -57,6 +62,7 @@ class GpuTuiApp(App[None]):
         settings: the settings in effect.
         source: read instead of what `options` name; for tests.
         clock: the time; a driven one in tests.
+        started: called once when the start is over.
     """
 
     CSS_PATH = "app.tcss"
@@ -72,16 +78,21 @@ class GpuTuiApp(App[None]):
         source: TelemetrySource | None = None,
         clock: Clock | None = None,
         no_color: bool = False,
+        started: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(ansi_color=True if no_color else None)
         self.options, self.settings = options, settings
         self.clock = clock or SystemClock()
-        self._source = source
+        self._source, self._started = source, started
         self.explorer = Explorer(classifier=wiring.classifier(settings), need=wiring.model_need(settings, None))
         self.explorer.set_permille(round(settings.model.gpu_memory_utilization * 1000))
         self.explorer.restarts = settings.restarts
         self.telemetry = Telemetry(self.clock, settings.interval_s, self._deliver)
+        targets = settings.evaluator.targets
         self.runner = Runner(self, self.run_worker)
+        self.runner.view = RunView(
+            levels=(Level("LLM target", targets.llm_ms), Level("STT target", targets.stt_ms)),
+        )
         self.paused = False
         self._histories: dict[str, History] = {}
         self._settled = False
@@ -106,12 +117,17 @@ class GpuTuiApp(App[None]):
         """Colours of ours for themes that do not know them."""
         return DEFAULTS
 
-    def on_mount(self) -> None:
-        """Show the explorer and begin to read."""
+    def get_default_screen(self) -> MainScreen:
+        """The explorer, from the first frame on."""
         self.main = MainScreen(self.explorer)
-        self.push_screen(self.main)
-        self.telemetry.start(self._source or wiring.open_source(self.options, self.settings, self.clock))
+        return self.main
+
+    def on_mount(self) -> None:
+        """Begin to read once the first frame is drawn: the driver's and the processes' libraries take a moment."""
+        self.main.call_after_refresh(self._read)
         self.set_interval(TICK_S, self._tick)
+        if self._started is not None:
+            self.set_timer(STARTED_S, self._started)
         for number in (signal.SIGTERM, signal.SIGHUP):
             # Whoever ends us so wants the terminal back as it was, and no child left.
             asyncio.get_running_loop().add_signal_handler(number, self.exit)
@@ -123,6 +139,9 @@ class GpuTuiApp(App[None]):
             self._demo.stop()
 
     # Readings
+
+    def _read(self) -> None:
+        self.telemetry.start(self._source or wiring.open_source(self.options, self.settings, self.clock))
 
     def _deliver(self, reading: Reading, generation: int) -> None:
         self.post_message(MachineRead(reading, generation))
@@ -284,6 +303,14 @@ class GpuTuiApp(App[None]):
             return
         figures = explain(report, snapshot, self.telemetry.age_s(), self.main.utilization_origin)
         self.push_screen(TextDialog("Where these numbers come from", texts.explain_lines(figures, reason(report))))
+
+    def show_plots(self) -> None:
+        """The run's plots, as large as the screen."""
+        view = self.runner.view
+        if not any(request.error is None for request in view.requests):
+            self.notify("Nothing has been measured yet; r runs.", severity="warning")
+            return
+        self.push_screen(PlotScreen(view.requests, view.levels, view.simulated))
 
     def show_processes(self, service: Service) -> None:
         """Who a service is."""

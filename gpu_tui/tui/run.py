@@ -1,21 +1,25 @@
-"""The run button: pre-flight, confirmation, the measuring child, its events on the way to the panels."""
+"""The run button: pre-flight, confirmation, the measuring child, its events on the way to the panels.
+
+The bench is imported when a run begins, so that the first frame does not wait for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from textual.worker import Worker
 
-from gpu_tui.bench.child import MeasureRun
-from gpu_tui.bench.events import Preview, Progress, RequestDone, Summary
-from gpu_tui.bench.plan import MeasurePlan
 from gpu_tui.core.checks import CheckReport, Status
 from gpu_tui.core.reasons import reason
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.tui.widgets.latency import RunView
+
+if TYPE_CHECKING:
+    from gpu_tui.bench.events import Preview, RequestDone, Summary
+    from gpu_tui.bench.plan import MeasurePlan
 
 
 class RunHost(Protocol):
@@ -48,7 +52,6 @@ class Runner:
     def __init__(self, host: RunHost, spawn: Callable[..., Worker[None]]) -> None:
         self._host = host
         self._spawn = spawn
-        self._run: MeasureRun | None = None
         self._worker: Worker[None] | None = None
         self.view = RunView()
 
@@ -101,6 +104,9 @@ class Runner:
             self._tell(replace(self.view, state="failed", message=f"{error.message} {error.remedy}", progress=None))
 
     async def _confirmed(self, plan: MeasurePlan) -> bool:
+        from gpu_tui.bench.child import MeasureRun
+        from gpu_tui.bench.events import Preview
+
         preview: Preview | None = None
         async with MeasureRun(plan, dry_run=True) as run:
             async for event in run.events():
@@ -118,6 +124,9 @@ class Runner:
         return True
 
     async def _load(self, plan: MeasurePlan) -> None:
+        from gpu_tui.bench.child import MeasureRun
+        from gpu_tui.bench.events import Progress, RequestDone, Summary
+
         self._tell(replace(self.view, state="running", message="", simulated=plan.simulated))
         requests: list[RequestDone] = []
         async with MeasureRun(plan) as run:

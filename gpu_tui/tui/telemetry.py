@@ -50,6 +50,7 @@ class Telemetry:
         self.last_error: Fault | None = None
         self.last_seen: float | None = None
         """Monotonic instant of the last snapshot that was taken in."""
+        self._took_s = 0.0
 
     @property
     def generation(self) -> int:
@@ -62,11 +63,16 @@ class Telemetry:
         self._generation += 1
         generation = self._generation
         poller = Poller(
-            source, lambda reading: self._deliver(reading, generation), interval_s=self.interval_s, clock=self._clock
+            source, lambda reading: self._take(reading, generation), interval_s=self.interval_s, clock=self._clock
         )
         self._feed = Feed(poller, generation)
-        self.last_error, self.last_seen = None, None
+        self.last_error, self.last_seen, self._took_s = None, None, 0.0
         poller.start()
+
+    def _take(self, reading: Reading, generation: int) -> None:
+        if generation == self._generation:
+            self._took_s = reading.finished - reading.started
+        self._deliver(reading, generation)
 
     def close(self) -> None:
         """End reading; does not wait for a call that hangs."""
@@ -126,4 +132,6 @@ class Telemetry:
             return "starting", "dim"
         if problem is not None:
             return f"! {problem.kind.value.replace('_', ' ').upper()}", "badge-bad"
+        if self._took_s > self.interval_s:
+            return f"! live, slow driver: {self._took_s:.1f} s a reading", "badge-warn"
         return f"● live {self.interval_s:.1f} s", "ok"

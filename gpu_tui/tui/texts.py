@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from textual.binding import Binding
 
-from gpu_tui.bench.events import Preview
 from gpu_tui.core import vllm
 from gpu_tui.core.books import Books, Instance, Service
 from gpu_tui.core.snapshot import Gpu, ProcessInfo, Snapshot
@@ -14,6 +14,9 @@ from gpu_tui.view.explain import Explained, age_words
 from gpu_tui.view.rows import mib
 from gpu_tui.view.spans import Line
 from gpu_tui.view.text import clean, mask_cmdline
+
+if TYPE_CHECKING:
+    from gpu_tui.bench.events import Preview
 
 _KEYS = {
     "left": "←",
@@ -63,6 +66,8 @@ def explain_lines(figures: Sequence[Explained], sentence: str) -> list[Line]:
         age = age_words(one.origin)
         lines.append([(f"{one.name:<24}", "strong"), (f"{one.value:>11}", ""), (f"  {one.formula}", "")])
         source = f"{one.origin.kind.value}: {clean(one.origin.source, 120)}" + (f", {age}" if age else "")
+        if one.value == "unknown":
+            source = "not known"  # nobody measured it, neither now nor before
         lines.append([(f"{'':<37}{source}", "dim")])
     return lines
 

@@ -31,7 +31,8 @@ def now_segments(books: Books) -> list[Segment]:
     if books.total_bytes is None or books.free_bytes is None:
         return []
     parts = [Segment(s.name, s.used_bytes or 0, f"svc-{s.name}", s.name[:1]) for s in books.services]
-    return [*parts, *_driver(books), Segment("free", books.free_bytes, "free")]
+    parts += _driver(books)
+    return [*parts, *_unknown(books, parts, books.free_bytes), Segment("free", books.free_bytes, "free")]
 
 
 def plan_segments(report: CheckReport) -> list[Segment]:
@@ -42,6 +43,7 @@ def plan_segments(report: CheckReport) -> list[Segment]:
     stays = [s for s in books.services if s.role is not Role.RESTARTS]
     parts = [Segment(s.name, s.used_bytes or 0, f"svc-{s.name}", s.name[:1]) for s in stays]
     parts += _driver(books)
+    parts += _unknown(books, parts, report.available_bytes)
     required, available = report.need.required_bytes, report.available_bytes
     if asked < required:
         fits = min(asked, max(0, available))
@@ -69,6 +71,14 @@ def _short(size: int) -> Segment:
 def _driver(books: Books) -> list[Segment]:
     explained = max(0, books.unattributed_bytes or 0) + (books.reserved_bytes or 0)
     return [Segment("driver", explained, "driver", "d")] if explained else []
+
+
+def _unknown(books: Books, parts: list[Segment], rest: int) -> list[Segment]:
+    """What is in use by processes whose memory the driver does not tell: not free, and nobody's in particular."""
+    if books.unattributed_bytes is not None or books.total_bytes is None:
+        return []
+    size = books.total_bytes - rest - sum(part.size for part in parts)
+    return [Segment("unknown", size, "driver", "?")] if size > 0 else []
 
 
 def layout(segments: list[Segment], total: int, cells: int) -> list[int]:

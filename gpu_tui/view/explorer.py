@@ -59,7 +59,9 @@ class Explorer:
         """The GPU on show; None before the first reading."""
         if self.snapshot is None or not self.snapshot.gpus:
             return None
-        return next((g for g in self.snapshot.gpus if g.uuid == self.gpu_uuid), self.snapshot.gpus[0])
+        key = self.gpu_uuid
+        # A device chosen while its UUID was not known goes by its index for good.
+        return next((g for g in self.snapshot.gpus if key in (g.key, str(g.index))), self.snapshot.gpus[0])
 
     @property
     def utilization(self) -> float:
@@ -121,9 +123,9 @@ class Explorer:
         self.need = need
         self._feasible = None
 
-    def choose_gpu(self, uuid: str) -> None:
-        """Show another GPU."""
-        self.gpu_uuid = uuid
+    def choose_gpu(self, key: str) -> None:
+        """Show another GPU, by its `Gpu.key`."""
+        self.gpu_uuid = key
         self._forget()
 
     def choose_restarts(self, instance: Instance) -> None:
@@ -143,8 +145,8 @@ def parse_utilization(text: str) -> int | None:
         number = float(text)
     except ValueError:
         return None
-    if not math.isfinite(number):
-        return None
+    if not math.isfinite(number) or 1 < number < 2:
+        return None  # 1.5 is more than the whole GPU by a slip; nobody plans 1.5 %
     share = number if number <= 1 else number / 100
     permille = round(share * PERMILLE)
     return permille if 1 <= permille <= PERMILLE else None

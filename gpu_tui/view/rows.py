@@ -51,13 +51,14 @@ def service_line(service: Service, books: Books, width: int) -> Line:
     pid = "—" if service.pid is None else str(service.pid)
     if len(service.pids) > 1 or (service.name == OTHER and service.pids):
         pid = f"{len(service.pids)} proc"
-    words = role_words(service, listed=books.listed) + (f": {service.note}" if service.note else "")
+    words = role_words(service, listed=books.listed)
     role_tone = "warn" if service.note else {Role.RESTARTS: "strong", Role.ORPHAN: "warn"}.get(service.role, "dim")
     sign = ("●", f"fg-{service.name}") if service.running else ("○" if books.listed else "?", "dim")
     share = share_bar(service.used_bytes, total)
-    return _row(
-        sign[0], service.name, pid, _mib_unit(service.used_bytes), share, (words, role_tone), width, hue=sign[1]
-    )
+    memory = _mib_unit(service.used_bytes)
+    short = f"{words} !" if service.note else ""
+    full = f"{words}: {service.note}" if service.note else words
+    return _row(sign[0], service.name, pid, memory, share, (full, role_tone), width, hue=sign[1], short=short)
 
 
 def driver_line(books: Books, width: int) -> Line:
@@ -68,7 +69,8 @@ def driver_line(books: Books, width: int) -> Line:
     word = "overlap" if rest is not None and rest < 0 else "unattributed"
     told = f"reserved {split} + {word} {mib(rest)}"
     if len(told) > width - 38:
-        told = f"{word} {mib(rest)}"
+        # What must not be lost is that the figure has reserved memory in it which nobody can tell apart.
+        told = f"{mib(rest)} {word} + reserved" if reserved is None and rest is not None else f"{word} {mib(rest)}"
     return _row(" ", "driver", "", _mib_unit(known), None, (told, "dim"), width, tone="dim")
 
 
@@ -101,8 +103,12 @@ def _row(
     *,
     tone: str = "",
     hue: str = "",
+    short: str = "",
 ) -> Line:
-    """A table row. A `share` of None gives its room to the last column, which is dropped whole where it has none."""
+    """A table row. A `share` of None gives its room to the last column, which is dropped whole where it has none.
+
+    Where the last column's words do not fit, `short` stands for them.
+    """
     names = 12 if width < 70 else 18
     line: Line = [(sign, hue), (f" {_fit(name, names):<{names}}", tone), (f"{pid:>9}{memory:>13}  ", tone)]
     used = 2 + names + 24
@@ -111,6 +117,7 @@ def _row(
         line.append((f"{share[:cells]:<{cells}} ", tone or hue))
         used += cells + 1
     words, its = last
+    words = short if short and len(words) > width - used else words
     return [*line, (_fit(words, width - used), its)]
 
 
@@ -146,6 +153,8 @@ def _sums(report: CheckReport, name: CheckName) -> list[tuple[int, str]]:
         ]
     if name is CheckName.PERSISTENT:
         freed = f"{books.chosen.rule.name} {mib(books.restarting_bytes)}" if books.chosen else "nothing that restarts"
+        if not books.listed:
+            freed = "what restarts: unknown"
         return [(3, f"have = free {mib(books.free_bytes)} + {freed}")]
     sums = [(4, f"need = allocation {mib(report.allocation_bytes)} + overhead {mib(need.startup_overhead_bytes)}")]
     if report.feasible is not None:

@@ -73,7 +73,11 @@ def _largest_tenant(report: CheckReport) -> str:
 def tenants(report: CheckReport) -> Line:
     """Who stays, and what comes free."""
     stays = [s for s in report.books.services if s.role is not Role.RESTARTS and s.running]
-    told = ", ".join(f"{s.name} {mib(s.used_bytes)}" for s in stays) or "none"
+    told = ", ".join(f"{s.name} {mib(s.used_bytes)}" for s in stays)
+    told = f"{told} MiB" if told else "none"
     goes = report.books.chosen
-    freed = f"; {mib(goes.used_bytes)} MiB come free when {goes.rule.name} restarts" if goes else "; nothing restarts"
-    return [(f"   tenants that stay: {told} MiB{freed}", "dim")]
+    freed = "nothing restarts"
+    if goes is not None:
+        size = "an unknown size comes" if goes.used_bytes is None else f"{mib(goes.used_bytes)} MiB come"
+        freed = f"{size} free when {goes.rule.name} restarts"
+    return [(f"   tenants that stay: {told}; {freed}", "dim")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from textual.widgets import Input
 
@@ -11,6 +13,7 @@ from gpu_tui.core.snapshot import Fault, FaultKind, Snapshot
 from gpu_tui.errors import ConfigError, SourceUnavailable
 from gpu_tui.tui.app import GpuTuiApp
 from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from gpu_tui.tui.screens.plot import PlotScreen, Reading
 from gpu_tui.tui.widgets.checks import CheckLines
 from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.keys import Keys
@@ -21,7 +24,7 @@ from gpu_tui.tui.widgets.slider import UtilizationSlider
 from gpu_tui.tui.widgets.verdict import Verdict
 from gpu_tui.view.spans import plain
 from tests.factories import SERVE, gpu, info, kloros, snapshot
-from tests.tui.harness import NO_DRIVER, make_app, no_driver, scenario_at
+from tests.tui.harness import NO_DRIVER, finished_run, make_app, no_driver, scenario_at
 
 SIZE = (120, 40)
 
@@ -468,3 +471,23 @@ def test_a_theme_that_does_not_exist_is_a_mistake_in_the_configuration(monkeypat
     for name, theme in (("colour-blind", "gpu-tui-colour-blind"), ("nord", "nord")):
         monkeypatch.setenv("GPU_TUI_THEME", name)
         assert make_app().theme == theme
+
+
+async def test_plots_grow_to_the_whole_screen_and_are_read_by_a_cursor() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press("b")
+        assert app.screen is app.main, "nothing measured, nothing to plot"
+        app.runner.view = replace(finished_run(), levels=app.runner.view.levels)
+        app.show_run(app.runner.view)
+        await pilot.press("b")
+        assert isinstance(app.screen, PlotScreen)
+        await pilot.press("right", "right", "right")
+        assert app.screen.query_one(Reading).text.startswith("request 3: ● TTFT")
+        await pilot.press("tab")
+        assert app.screen.query_one(Reading).text.startswith("over time")
+        await pilot.press("tab", "end")
+        assert "percent of requests" in app.screen.query_one(Reading).text
+        await pilot.press("escape")
+        assert app.screen is app.main

@@ -47,7 +47,7 @@ class ConfirmDialog(ModalScreen[bool]):
     """A question with two answers; *no* has the focus."""
 
     BINDINGS = [
-        Binding("escape,n", "answer(False)", "No", id="confirm.no", tooltip="Do nothing"),
+        Binding("escape,n,q", "answer(False)", "No", id="confirm.no", tooltip="Do nothing"),
         Binding("y", "answer(True)", "Yes", id="confirm.yes", tooltip="Go on"),
         Binding("left,right,up,down", "app.focus_next", "Other answer", show=False),
     ]

@@ -60,6 +60,7 @@ class MainScreen(Screen[None]):
         _bind("k", "edit('kv-mib')", "Edit minimum KV", "plan.kv", "Edit the minimum KV cache (MiB)"),
         _bind("r", "run", "Run measurements", "run.start", "Measure the live services' STT and LLM latency"),
         _bind("escape", "escape", "Cancel", "run.cancel", "Cancel the measurement; forget a typed number"),
+        _bind("b", "big_plot", "Big plot", "run.plot", "The measurement's plots, as large as the screen"),
         _bind("e", "explain", "Explain", "explain", "Every figure: formula, inputs, source, age"),
         _bind("l", "panels", "Next panel", "panels", "Next panel in the services' place (small terminals)"),
         _bind("v", "restarts", "Which vLLM restarts", "restarts", "Choose which vLLM instance restarts"),
@@ -235,6 +236,10 @@ class MainScreen(Screen[None]):
         """Measure, or cancel a measurement by its button."""
         if not (self.gpu_app.runner.view.state == "running" and self.gpu_app.runner.cancel()):
             self.gpu_app.runner.start()
+
+    def action_big_plot(self) -> None:
+        """Show the plots large."""
+        self.gpu_app.show_plots()
 
     def action_explain(self) -> None:
         """Explain every figure."""

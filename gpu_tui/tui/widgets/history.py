@@ -24,11 +24,17 @@ class HistoryPanel(Panel):
         super().__init__(id=id)
         self._history: History | None = None
         self._books: Books | None = None
+        self._total = 0
+        """Of the last reading that told it: what was seen before a fault stays to be looked at."""
         self._planned: int | None = None
 
     def show(self, history: History | None, books: Books | None, planned_bytes: int | None) -> None:
         """Draw this history with this level."""
+        if history is not self._history:
+            self._total = 0
         self._history, self._books, self._planned = history, books, planned_bytes
+        if books is not None and books.total_bytes:
+            self._total = books.total_bytes
         self.redraw()
 
     def plan(self, planned_bytes: int | None) -> None:
@@ -40,17 +46,19 @@ class HistoryPanel(Panel):
     def draw(self, width: int, height: int) -> list[Line]:
         """Canvas, axis, legend."""
         history, books = self._history, self._books
-        if history is None or books is None or not books.total_bytes:
+        if history is None or books is None or not self._total:
             return [[("nothing read yet", "dim")]]
         canvas = Canvas(width - _LEFT, max(1, height - 1))
-        total = float(books.total_bytes)
+        total = float(self._total)
         if self._planned is not None:
             canvas.level(self._planned, total, "warn")
         running = [s.name for s in books.services if s.running]
+        if not books.listed:
+            running = [name for name in history.names() if any(history.resample(name, canvas.dots[0]))]
         for name in reversed(running):
             canvas.line(history.resample(name, canvas.dots[0]), total, f"fg-{name}")
         lines = canvas.lines()
-        labels = {0: f"{bytes_to_mib(books.total_bytes):.0f}", len(lines) - 1: "0"}
+        labels = {0: f"{bytes_to_mib(self._total):.0f}", len(lines) - 1: "0"}
         drawn: list[Line] = [[(f"{labels.get(i, ''):>5} ", "dim"), *line] for i, line in enumerate(lines)]
         return [*drawn, self._legend(running, width)]
 

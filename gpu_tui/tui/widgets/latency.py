@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.geometry import Size
 from textual.widgets import Button, Label
 
-from gpu_tui.bench.events import Progress, RequestDone, Summary
 from gpu_tui.tui.widgets.panel import Panel
-from gpu_tui.tui.widgets.plot import LatencyPlot, Series
+from gpu_tui.tui.widgets.plot import LatencyPlot
 from gpu_tui.view.latency import errors, figure, heading, ms, progress_bar
+from gpu_tui.view.plots import Level, by_request
 from gpu_tui.view.spans import Line, wrap
 from gpu_tui.view.text import clean
+
+if TYPE_CHECKING:
+    from gpu_tui.bench.events import Progress, RequestDone, Summary
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class RunView:
     planned: float | None = None
     """The slider's utilization when the run was asked for."""
     simulated: bool = False
+    levels: tuple[Level, ...] = ()
+    """Targets drawn into the plots."""
     runs: tuple[Summary, ...] = field(default=())
     """Finished runs of this session, oldest first."""
 
@@ -148,27 +154,13 @@ def _where(summary: Summary) -> Line:
     return [*label, (words + ("; * p95 of few samples" if few else ""), "dim")]
 
 
-def series_of(requests: tuple[RequestDone, ...]) -> list[Series]:
-    """What is plotted: each request's TTFT and end-to-end time, and each clip's latency."""
-    llm = [r for r in requests if r.kind == "llm" and r.error is None]
-    stt = [r for r in requests if r.kind == "stt" and r.error is None]
-    ttft = tuple((r.index + 1.0, r.ttft_ms) for r in llm if r.ttft_ms is not None)
-    e2e = tuple((r.index + 1.0, r.e2e_ms) for r in llm if r.e2e_ms is not None)
-    clip = tuple((r.index + 1.0, r.latency_ms) for r in stt if r.latency_ms is not None)
-    return [
-        Series("TTFT", ttft, "●", "series-0"),
-        Series("end-to-end", e2e, "◆", "series-1"),
-        Series("STT", clip, "×", "series-2"),
-    ]
-
-
 class LatencyPanel(Vertical):
     """Figures, plot, button."""
 
     HELP = (
         "r measures the services that run now, in a process of its own: the LLM by streamed chat completions, then STT "
         "by a shipped clip. The figures belong to the utilization the server really runs at, not to the slider's. "
-        "Warm-ups are excluded. esc cancels. SIMULATED marks the demo's own endpoints."
+        "Warm-ups are excluded. esc cancels; b shows the plots large. SIMULATED marks the demo's own endpoints."
     )
 
     def compose(self) -> ComposeResult:
@@ -182,7 +174,7 @@ class LatencyPanel(Vertical):
     def show(self, run: RunView) -> None:
         """Show this run; the lines take the height they need, the plot the rest."""
         self.query_one(LatencyLines).show(run)
-        self.query_one(LatencyPlot).show(series_of(run.requests))
+        self.query_one(LatencyPlot).show(by_request(run.requests, run.levels))
         words = "".join(text for text, _ in progress_line(run)).replace(", esc cancels", "").strip()
         self.query_one(".run-progress", Label).update(words)
         button = self.query_one(Button)

@@ -7,76 +7,80 @@ a tenth of a second once. Its colours are not used: markers tell the series apar
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gpu_tui.tui.widgets.panel import Panel
-from gpu_tui.view.spans import Line
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One series: points in milliseconds over the request's number."""
-
-    name: str
-    points: tuple[tuple[float, float], ...]
-    marker: str
-    """A glyph that stands nowhere else in a plot."""
-    tone: str
+from gpu_tui.view.plots import Plot
+from gpu_tui.view.spans import Line, plain
 
 
 class LatencyPlot(Panel):
-    """Latency of each request in the order in which they were sent."""
+    """One plot; nothing where there is no room for it."""
 
     MIN_SIZE = (24, 8)
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._series: tuple[Series, ...] = ()
-        self._plotted: tuple[tuple[int, int, tuple[Series, ...]], list[Line]] | None = None
+        self._plot: Plot | None = None
+        self._plotted: tuple[tuple[int, int, Plot], list[Line]] | None = None
 
-    def show(self, series: Sequence[Series]) -> None:
-        """Plot these series."""
-        self._series = tuple(s for s in series if s.points)
+    def show(self, plot: Plot | None) -> None:
+        """Draw this plot."""
+        self._plot = plot
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
-        """The plot, or nothing where there is no room for one."""
-        if not self._series:
+        """The plot, or a word where there is none."""
+        plot = self._plot
+        if plot is None or plot.empty:
             return [[("nothing measured yet: r runs", "dim")]] if self.screen.has_class("-compact") else []
         if width < self.MIN_SIZE[0] or height < self.MIN_SIZE[1]:
             return []
-        key = (width, height, self._series)
+        key = (width, height, plot)
         if self._plotted is None or self._plotted[0] != key:
-            self._plotted = (key, draw_plot(self._series, width, height))
+            self._plotted = (key, draw_plot(plot, width, height))
         return self._plotted[1]
 
 
-def draw_plot(series: Sequence[Series], width: int, height: int) -> list[Line]:
-    """Plot into `width` × `height` cells: a legend line, then the plot, y from 0."""
+def draw_plot(plot: Plot, width: int, height: int) -> list[Line]:
+    """Plot into `width` × `height` cells: a legend line, then the plot. A level far above the points is only told."""
     import plotext
 
     figure: Any = plotext.figure
     figure.clear()
+    # The room is ours to know: plotext would cut the plot to the size it takes the terminal to have.
+    plotext.terminal.limit(False, False)
     figure.plot_size(width, height - 1)
-    top = max(y for s in series for _, y in s.points)
-    last = max(x for s in series for x, _ in s.points)
-    for one in series:
-        signal = figure.signal([x for x, _ in one.points], [y for _, y in one.points], marker=one.marker)
-        figure.draw(signal)
+    points = [point for series in plot.series for point in series.points]
+    highest, last = max(y for _, y in points), max(x for x, _ in points)
+    shown = [level for level in plot.levels if level.value <= 1.6 * highest]
+    top = max(highest, *(level.value for level in shown), 0.001) * 1.08
+    for level in shown:
+        figure.line(level.value, 0, style="dotted")
+    if plot.cursor is not None:
+        figure.line(plot.cursor, 1, style="dotted")
+    for series in plot.series:
+        if series.points:
+            xs, ys = zip(*series.points, strict=True)
+            figure.draw(figure.signal(list(xs), list(ys), marker=series.marker))
     y_ticks, x_ticks = nice_ticks(top, max(2, (height - 4) // 2)), nice_ticks(last, max(2, width // 10))
-    y_ticks = [tick for tick in y_ticks if tick <= top * 1.08]
-    figure.ruler("y", 0).lim(0, top * 1.08)
+    y_ticks = [tick for tick in y_ticks if tick <= top]
+    figure.ruler("y", 0).lim(0, top)
     figure.ruler("y", 0).ticks(y_ticks, [f"{tick:g}" for tick in y_ticks])
     figure.ruler("x", 0).lim(0, max(last, x_ticks[-1]))
     figure.ruler("x", 0).ticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
     text: str = figure.build().string(colorless=True)
-    tones = {one.marker: one.tone for one in series}
-    legend: Line = [("ms by request:  ", "dim")]
-    for one in series:
-        legend.append((f"{one.marker} {one.name}  ", one.tone))
-    return [legend, *(_toned(row, tones) for row in text.splitlines())]
+    tones = {series.marker: series.tone for series in plot.series}
+    return [_legend(plot, width), *(_toned(row, tones) for row in text.splitlines())]
+
+
+def _legend(plot: Plot, width: int) -> Line:
+    line: Line = [(f"ms {plot.title}:  ", "dim")]
+    line += [(f"{series.marker} {series.name}  ", series.tone) for series in plot.series if series.points]
+    line += [(f"┄ {level.name}  ", "dim") for level in plot.levels]
+    while len(line) > 1 and len(plain(line).rstrip()) > width:
+        line.pop()
+    return line
 
 
 def nice_ticks(top: float, most: int) -> list[float]:
