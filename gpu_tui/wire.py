@@ -24,7 +24,7 @@ def gpu_object(gpu: Gpu) -> dict[str, Any]:
     """``gpu``: which device, and its memory."""
     return {
         "index": gpu.index,
-        "uuid": gpu.uuid,
+        "uuid": gpu.uuid or None,
         "name": gpu.name,
         "total_mib": wire_mib(gpu.total_bytes),
         "used_mib": wire_mib(gpu.used_bytes),

@@ -60,7 +60,8 @@ def _named(snapshot: Snapshot, key: str) -> Gpu:
 
 def gpu_list(snapshot: Snapshot) -> str:
     """The machine's GPUs for people: ``0 (NAME, UUID), 1 (…)``."""
-    return ", ".join(f"{gpu.index} ({gpu.name}, {gpu.uuid})" for gpu in snapshot.gpus) or "none"
+    told = ((gpu.index, ", ".join(filter(None, (gpu.name, gpu.uuid)))) for gpu in snapshot.gpus)
+    return ", ".join(f"{index} ({words})" for index, words in told) or "none"
 
 
 def _holders(snapshot: Snapshot, classifier: Classifier, restarts: int | None) -> list[Gpu]:

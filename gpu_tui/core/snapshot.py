@@ -99,6 +99,11 @@ class Gpu:
     faults: tuple[Fault, ...] = ()
     """What could not be read of this device, and why."""
 
+    @property
+    def key(self) -> str:
+        """Tells it from the machine's other devices: its UUID, or its index while nothing has told the UUID."""
+        return self.uuid or str(self.index)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:

@@ -68,9 +68,11 @@ def driver_line(books: Books, width: int) -> Line:
     split = "in used" if reserved is None else mib(reserved)
     word = "overlap" if rest is not None and rest < 0 else "unattributed"
     told = f"reserved {split} + {word} {mib(rest)}"
-    if len(told) > width - 38:
+    shorter = [f"{word} {mib(rest)}"]
+    if reserved is None and rest is not None:
         # What must not be lost is that the figure has reserved memory in it which nobody can tell apart.
-        told = f"{mib(rest)} {word} + reserved" if reserved is None and rest is not None else f"{word} {mib(rest)}"
+        shorter = [f"{mib(rest)} {word} + reserved", "incl. reserved"]
+    told = next((words for words in (told, *shorter) if len(words) <= width - _before(width)), "")
     return _row(" ", "driver", "", _mib_unit(known), None, (told, "dim"), width, tone="dim")
 
 
@@ -92,6 +94,11 @@ def share_bar(size: int | None, total: int | None) -> str:
     return "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
 
 
+def _before(width: int) -> int:
+    """Cells of sign, name, pid and memory; names have more room on a wide table."""
+    return 26 + (12 if width < 70 else 18)
+
+
 def _row(
     sign: str,
     name: str,
@@ -109,9 +116,9 @@ def _row(
 
     Where the last column's words do not fit, `short` stands for them.
     """
-    names = 12 if width < 70 else 18
+    names = _before(width) - 26
     line: Line = [(sign, hue), (f" {_fit(name, names):<{names}}", tone), (f"{pid:>9}{memory:>13}  ", tone)]
-    used = 2 + names + 24
+    used = _before(width)
     if share is not None:
         cells = min(_SHARE_CELLS, max(0, width - used - 12))
         line.append((f"{share[:cells]:<{cells}} ", tone or hue))

@@ -109,6 +109,23 @@ def test_of_two_gpus_the_one_with_the_server_is_meant(standin: StandIn, sleepers
     assert "Choose one with --gpu N or --gpu UUID: 0 (NVIDIA GeForce RTX 3060" in done.stderr
 
 
+def test_services_say_why_a_gpu_of_several_is_not_read(standin: StandIn, sleepers: Sleepers) -> None:
+    vllm = sleepers.vllm()
+    healthy = Device(processes=[Process(vllm.engine, 6134)])
+    standin.write(State(devices=[healthy, Device(error=GPU_IS_LOST), Device(mig=True)]))
+    done = run(standin, "services")
+    assert done.returncode == 3
+    first, lost, mig = done.stdout.split("\n\n")[:3]
+    assert "6134 MiB" in first
+    assert "GPU 1 was lost (NVML said: GPU is lost)" in lost
+    assert "MIG" in mig
+    assert "not running" not in lost + mig, "of what cannot be judged nothing is claimed"
+    done = run(standin, "services", "--json")
+    assert (done.returncode, json.loads(done.stdout)["gpus"][1]["gpu"]["uuid"]) == (3, None)
+    assert "GPU 1 was lost" in done.stderr
+    assert "MIG" in done.stderr
+
+
 def test_a_driver_that_hangs_is_3_within_ten_seconds(standin: StandIn) -> None:
     standin.write(State(calls={"nvmlInit*": HANG}))
     started = time.monotonic()

@@ -34,7 +34,9 @@ def test_typed_utilizations(text: str, permille: int) -> None:
     assert parse_utilization(text) == permille
 
 
-@pytest.mark.parametrize("text", ["", ".", "0", "0.0", "101", "nan", "inf", "-1", "1e9", "4.5.6", "0.0001"])
+@pytest.mark.parametrize(
+    "text", ["", ".", "0", "0.0", "101", "nan", "inf", "-1", "1e9", "4.5.6", "0.0001", "1.5", "1.0001"]
+)
 def test_what_is_no_utilization(text: str) -> None:
     assert parse_utilization(text) is None
 

@@ -10,7 +10,8 @@ from gpu_tui import wire
 from gpu_tui.cli import exit_codes, output, reading
 from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
-from gpu_tui.core.choice import ALL
+from gpu_tui.core.choice import ALL, blocking_fault
+from gpu_tui.core.snapshot import Gpu
 from gpu_tui.view.text import clean
 
 
@@ -28,13 +29,26 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """
     seen = reading.look(args.options, settings, default_gpu=ALL)
     machine = [(gpu, seen.books(gpu)) for gpu in seen.gpus]
+    blocked = {gpu.index: blocking_fault(gpu) for gpu in seen.gpus}
     if args.json:
         output.write_json(wire.services_object(seen.snapshot, machine, partial(clean, limit=64)))
     else:
         for gpu, books in machine:
-            output.write("\n".join([reading.headline(seen.snapshot, gpu), *table(books), ""]))
-    unknown = any(gpu.total_bytes is None or not books.listed for gpu, books in machine)
+            held = [] if blocked[gpu.index] else table(books)
+            output.write("\n".join([reading.headline(seen.snapshot, gpu), *gaps(gpu), *held, ""]))
+    if args.json:
+        for gpu in seen.gpus:
+            for fault in gpu.faults:
+                output.note(f"{clean(fault.message, 200)} {clean(fault.remedy, 200)}")
+    unknown = any(blocked[gpu.index] or gpu.total_bytes is None or not books.listed for gpu, books in machine)
     return exit_codes.UNAVAILABLE if unknown else exit_codes.OK
+
+
+def gaps(gpu: Gpu) -> Sequence[str]:
+    """What could not be read of a GPU, why, and what to do."""
+    return [
+        f"  {words}" for fault in gpu.faults for words in (f"! {clean(fault.message, 200)}", clean(fault.remedy, 200))
+    ]
 
 
 def table(books: Books) -> Sequence[str]:

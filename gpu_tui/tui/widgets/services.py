@@ -17,7 +17,7 @@ class ServiceTable(Panel, can_focus=True):
 
     HELP = (
         "Who holds this GPU's memory. ● running, ○ not running. persistent keeps its memory; restarts is stopped "
-        "before the new start; ORPHAN is an engine whose server is gone; enter tells what a ! means. driver is reserved "
+        "before the new start; ORPHAN is an engine whose server is gone; enter tells what ! means. driver is reserved "
         "plus unattributed memory. ↑/↓ choose a row, enter lists its processes; on a vLLM instance space makes it the "
         "one that restarts."
     )
