@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_tui import __version__
-from gpu_tui.cli import exit_codes, output
+from gpu_tui.cli import exit_codes, heap, output
 from gpu_tui.errors import GpuTuiError
 
 if TYPE_CHECKING:
@@ -214,6 +214,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def entry() -> None:
     """The console script: never a traceback, never a hang on the way out."""
+    heap.start()
     output.prepare()
     output.leave(_guarded())
 

@@ -7,7 +7,8 @@ import os
 import sys
 
 from gpu_tui import wiring
-from gpu_tui.cli import exit_codes
+from gpu_tui.cli import exit_codes, heap, output
+from gpu_tui.clock import SystemClock
 from gpu_tui.config import Settings
 
 
@@ -22,12 +23,20 @@ def run(args: argparse.Namespace, options: wiring.Options, settings: Settings) -
     Raises:
         SourceUnavailable: without a terminal only: the machine cannot be read.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         return _print_once(args, settings)
     from gpu_tui.tui.app import GpuTuiApp
 
-    app = GpuTuiApp(options, settings, no_color="NO_COLOR" in os.environ)
+    output.draw_in_utf8()
+    clock = SystemClock()
+    # A mistake in a scenario is told before the screen is taken; a live machine waits for the first frame.
+    source = wiring.open_source(options, settings, clock) if options.simulated else None
+    app = GpuTuiApp(
+        options, settings, source=source, clock=clock, no_color="NO_COLOR" in os.environ, started=heap.started
+    )
     app.run()
+    if app.mistake is not None:
+        raise app.mistake
     if app.telemetry.hangs:
         # A driver call that never returns must not keep the interpreter from ending.
         sys.stdout.flush()
@@ -36,7 +45,7 @@ def run(args: argparse.Namespace, options: wiring.Options, settings: Settings) -
 
 
 def _print_once(args: argparse.Namespace, settings: Settings) -> int:
-    from gpu_tui.cli import output, reading
+    from gpu_tui.cli import reading
     from gpu_tui.cli.commands import check
 
     output.note("This is no terminal: printed once instead of the explorer.")
