@@ -49,6 +49,16 @@ def can_show_signs(stream: TextIO | None = None) -> bool:
     return True
 
 
+def draw_in_utf8() -> None:
+    """The explorer is drawn in UTF-8 whatever the locale says: in ASCII there would be escapes where lines belong."""
+    streams = [stream for stream in (sys.__stdout__, sys.__stderr__) if isinstance(stream, io.TextIOWrapper)]
+    mute = [stream for stream in streams if not can_show_signs(stream)]
+    if mute:
+        note(f"The locale's encoding is {mute[0].encoding}; the explorer is drawn in UTF-8. Set LANG to C.UTF-8.")
+    for stream in mute:
+        stream.reconfigure(encoding="utf-8")
+
+
 def write(text: str) -> None:
     """One or more lines of result, to stdout."""
     print(text if can_show_signs() else text.translate(_ASCII))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
+from textual.worker import WorkerFailed
 
 from gpu_tui import wiring
 from gpu_tui.clock import Clock, SystemClock
@@ -18,7 +19,6 @@ from gpu_tui.config import Settings
 from gpu_tui.core.books import Service, keep_books
 from gpu_tui.core.checks import CheckReport
 from gpu_tui.core.history import History
-from gpu_tui.core.reasons import reason
 from gpu_tui.core.snapshot import Fault, Gpu, Snapshot
 from gpu_tui.errors import ConfigError, GpuTuiError
 from gpu_tui.ports import TelemetrySource
@@ -35,12 +35,12 @@ from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.keys import Keys
 from gpu_tui.tui.widgets.latency import LatencyPanel, RunView, progress_line
 from gpu_tui.tui.widgets.verdict import Verdict
-from gpu_tui.view.explain import explain, reading_origin
+from gpu_tui.view.explain import age_words, explain, reading_origin
 from gpu_tui.view.explorer import Explorer
 from gpu_tui.view.plots import Level
 from gpu_tui.view.rows import check_lines
 from gpu_tui.view.spans import plain
-from gpu_tui.view.verdict import headline, notes
+from gpu_tui.view.verdict import headline, notes, sentence
 
 if TYPE_CHECKING:
     from gpu_tui.bench.demo import DemoServers
@@ -84,6 +84,8 @@ class GpuTuiApp(App[None]):
         self.options, self.settings = options, settings
         self.clock = clock or SystemClock()
         self._source, self._started = source, started
+        self.mistake: Exception | None = None
+        """What ended the app, when the user did not."""
         self.explorer = Explorer(classifier=wiring.classifier(settings), need=wiring.model_need(settings, None))
         self.explorer.set_permille(round(settings.model.gpu_memory_utilization * 1000))
         self.explorer.restarts = settings.restarts
@@ -112,6 +114,14 @@ class GpuTuiApp(App[None]):
             known = ", ".join(["colour-blind", *sorted(self.available_themes)])
             raise ConfigError(f"{settings.origin('theme')}: there is no theme {wanted!r}.", f"Choose one of: {known}.")
         return wanted
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Keep our own mistake for whoever called `run`: it is told in a sentence, not as a traceback on the screen."""
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        if self.mistake is None and isinstance(cause, Exception):
+            self.mistake = cause
+        super()._handle_exception(error)
+        self._exit_renderables.clear()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of ours for themes that do not know them."""
@@ -167,7 +177,7 @@ class GpuTuiApp(App[None]):
             books = self.explorer.books() if shown else keep_books(snapshot, gpu, self.explorer.classifier)
             if books is not None:
                 values = {service.name: service.used_bytes for service in books.services}
-                self._histories.setdefault(gpu.uuid, History()).add(snapshot.taken_monotonic, values)
+                self._histories.setdefault(gpu.key, History()).add(snapshot.taken_monotonic, values)
         if not self._settled and snapshot.gpus:
             self._settle(snapshot)
 
@@ -176,7 +186,7 @@ class GpuTuiApp(App[None]):
         self._settled = True
         try:
             chosen = wiring.choose_gpus(snapshot, self.settings, self.explorer.classifier)
-            self.explorer.choose_gpu(chosen[0].uuid)
+            self.explorer.choose_gpu(chosen[0].key)
         except GpuTuiError as error:
             if self.settings.gpu is not None:
                 self.notify(str(error), severity="error", timeout=10)
@@ -189,7 +199,7 @@ class GpuTuiApp(App[None]):
 
     def history_of(self, gpu: Gpu | None) -> History | None:
         """What was seen of a GPU."""
-        return None if gpu is None else self._histories.get(gpu.uuid)
+        return None if gpu is None else self._histories.get(gpu.key)
 
     def _tick(self) -> None:
         hanging = self.telemetry.hanging_fault()
@@ -229,6 +239,10 @@ class GpuTuiApp(App[None]):
     def report(self) -> CheckReport | None:
         """The verdict on the plan now."""
         return self.explorer.report()
+
+    def sentence(self, report: CheckReport) -> str:
+        """The reason, or what keeps the machine from being read."""
+        return sentence(report, self.explorer.problem)
 
     def way_out(self, report: CheckReport) -> str:
         """What to do about an invalid plan."""
@@ -302,7 +316,8 @@ class GpuTuiApp(App[None]):
             self.notify("Nothing has been read yet.", severity="warning")
             return
         figures = explain(report, snapshot, self.telemetry.age_s(), self.main.utilization_origin)
-        self.push_screen(TextDialog("Where these numbers come from", texts.explain_lines(figures, reason(report))))
+        lines = texts.explain_lines(figures, self.sentence(report))
+        self.push_screen(TextDialog("Where these numbers come from", lines))
 
     def show_plots(self) -> None:
         """The run's plots, as large as the screen."""
@@ -325,15 +340,15 @@ class GpuTuiApp(App[None]):
         if snapshot is None or len(snapshot.gpus) < 2:
             self.notify("This machine has one GPU.")
             return
-        rows = [(g.uuid, texts.gpu_line(g, keep_books(snapshot, g, self.explorer.classifier))) for g in snapshot.gpus]
+        rows = [(g.key, texts.gpu_line(g, keep_books(snapshot, g, self.explorer.classifier))) for g in snapshot.gpus]
         current = self.explorer.gpu
 
-        def chosen(uuid: str | None) -> None:
-            if uuid is not None:
-                self.explorer.choose_gpu(uuid)
+        def chosen(key: str | None) -> None:
+            if key is not None:
+                self.explorer.choose_gpu(key)
                 self._show()
 
-        self.push_screen(ChoiceDialog("GPU", rows, current.uuid if current else None), chosen)
+        self.push_screen(ChoiceDialog("GPU", rows, current.key if current else None), chosen)
 
     def choose_restarts(self) -> None:
         """Choose which vLLM instance restarts."""
@@ -369,8 +384,11 @@ class GpuTuiApp(App[None]):
         self.options = replace(self.options, scenario=None, demo=True)
         self._settled = False
         self._histories.clear()
-        self.explorer.snapshot, self.explorer.gpu_uuid, self.explorer.restarts = None, None, None
+        self.explorer.leave()
+        self.paused = False
+        self.runner.forget()
         self.telemetry.start(wiring.open_source(self.options, self.settings, self.clock))
+        self._show()
 
     # Copying
 
@@ -387,10 +405,10 @@ class GpuTuiApp(App[None]):
             return
         origin = reading_origin(snapshot, self.telemetry.age_s())
         lines = [
-            reason(report),
+            self.sentence(report),
             f"--gpu-memory-utilization {report.gpu_memory_utilization:.3f} on GPU {gpu.index} {gpu.name} ({gpu.uuid})",
             *(plain(line) for line in check_lines(report)),
-            f"{origin.kind.value}: {origin.source}",
+            ", ".join(filter(None, (f"{origin.kind.value}: {origin.source}", age_words(origin)))),
         ]
         self.copy("\n".join(lines))
 

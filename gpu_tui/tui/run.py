@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 from textual.worker import Worker
 
 from gpu_tui.core.checks import CheckReport, Status
-from gpu_tui.core.reasons import reason
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.tui.widgets.latency import RunView
 
@@ -27,6 +26,10 @@ class RunHost(Protocol):
 
     def report(self) -> CheckReport | None:
         """The verdict on the plan now."""
+        ...
+
+    def sentence(self, report: CheckReport) -> str:
+        """The reason of a verdict."""
         ...
 
     def way_out(self, report: CheckReport) -> str:
@@ -85,8 +88,13 @@ class Runner:
         self._tell(replace(self.view, state="cancelled", message="Cancelled; nothing was kept.", progress=None))
         return True
 
+    def forget(self) -> None:
+        """End a run under way and drop what was measured: it belongs to a machine that is left."""
+        self.cancel()
+        self._tell(RunView(levels=self.view.levels))
+
     def _refuse(self, report: CheckReport | None) -> None:
-        words = "The machine has not been read yet." if report is None else reason(report)
+        words = "The machine has not been read yet" if report is None else self._host.sentence(report).rstrip(".")
         way = "" if report is None or report.status is not Status.INVALID else f" {self._host.way_out(report)}"
         self._tell(
             replace(

@@ -50,6 +50,11 @@ class Explorer:
         self.failure = failure
         self._forget()
 
+    def leave(self) -> None:
+        """Turn to another machine: nothing of this one stays, not even what was wrong with it."""
+        self.snapshot, self.failure, self.gpu_uuid, self.restarts = None, None, None, None
+        self._forget()
+
     def _forget(self) -> None:
         self._books = None
         self._feasible = None

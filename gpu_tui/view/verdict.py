@@ -31,6 +31,11 @@ def headline(report: CheckReport | None, problem: Fault | None) -> Line:
     return [(f" {word} ", f"badge-{tone}"), (f" {sentence}", "")]
 
 
+def sentence(report: CheckReport, problem: Fault | None) -> str:
+    """The reason in one line; what keeps the machine from being read comes before what follows from it."""
+    return reason(report) if problem is None else f"Unknown: {problem.message}"
+
+
 def notes(report: CheckReport | None, problem: Fault | None, steps: tuple[int, int] | None) -> list[Line]:
     """What to do and whom it concerns; each a line of its own, most important first."""
     if problem is not None:

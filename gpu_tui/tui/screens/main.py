@@ -19,7 +19,7 @@ from gpu_tui.core.snapshot import Fault
 from gpu_tui.tui.panels import Panels
 from gpu_tui.tui.styling import COLOUR_BLIND
 from gpu_tui.tui.widgets.bars import Bars
-from gpu_tui.tui.widgets.checks import CheckBreakdown, MibInput
+from gpu_tui.tui.widgets.checks import LARGEST_MIB, CheckBreakdown, MibInput
 from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.history import HistoryPanel
 from gpu_tui.tui.widgets.keys import Keys
@@ -299,7 +299,7 @@ class MainScreen(Screen[None]):
 
     @on(CheckBreakdown.Refused)
     def _refused(self, event: CheckBreakdown.Refused) -> None:
-        self.notify(f"{event.text!r} is no size in MiB. Type a number above 0.", severity="warning")
+        self.notify(f"{event.text!r} is no size in MiB: above 0, at most {LARGEST_MIB}.", severity="warning")
 
     @on(MibInput.GivenUp)
     def _given_up(self) -> None:
