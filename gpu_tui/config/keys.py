@@ -65,6 +65,7 @@ KINDS: dict[str, Kind] = {
     "interval_s": _number(0.1, 3600, "seconds from 0.1 to 3600"),
     "restarts": _whole(1, 2**31 - 1, "a pid or a port, a whole number above 0"),
     "theme": _text("the name of a theme, in quotes"),
+    "journal": _text("a file, or off, in quotes"),
     "model.name": _NAME,
     "model.model_mib": _number(0, 1e9, "a number of MiB above 0", above=True),
     "model.min_kv_cache_mib": _MIB,
@@ -83,6 +84,9 @@ KINDS: dict[str, Kind] = {
     "measure.concurrency": _whole(1, 1024, "a whole number from 1 to 1024"),
     "measure.warmup": _whole(0, 10_000, "a whole number from 0 to 10000"),
     "measure.timeout_s": _number(0.001, 3600, "seconds from 0.001 to 3600"),
+    "measure.prompt_tokens": _whole(1, 100_000, "a whole number from 1 to 100000"),
+    "measure.output_tokens": _whole(1, 100_000, "a whole number from 1 to 100000"),
+    "measure.voice_budget_ms": _number(1, 1e7, "milliseconds from 1 to 10000000"),
 }
 SECTIONS = {key.rpartition(".")[0] for key in KINDS} - {""}
 

@@ -53,6 +53,9 @@ class MeasureSettings:
     concurrency: int = 1
     warmup: int = 2
     timeout_s: float = 60.0
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    voice_budget_ms: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,8 @@ class Settings:
     restarts: int | None = None
     """Pid or port of the vLLM instance that restarts with the plan."""
     theme: str | None = None
+    journal: str | None = None
+    """Where runs are kept instead of in the user's data folder; ``off``: nowhere."""
     model: ModelSettings = ModelSettings()
     services: tuple[ServiceRule, ...] = DEFAULT_RULES
     """In the order in which they are tried: the user's, then the built-in ones that none of them replaces."""

@@ -25,8 +25,10 @@ _PATHS: dict[str, tuple[str, ...]] = {
     "stt_p50_ms": ("stt", "latency_ms", "p50"),
     "stt_p95_ms": ("stt", "latency_ms", "p95"),
     "stt_rtf_p50": ("stt", "rtf", "p50"),
+    "voice_total_p50_ms": ("voice", "total_ms", "p50"),
+    "voice_total_p95_ms": ("voice", "total_ms", "p95"),
     "oom_events": ("oom_events",),
-    "kv_cache_tokens": ("kv_cache_tokens",),
+    "kv_cache_tokens": ("llm", "kv_cache_tokens"),
 }
 FIGURES = (*_PATHS, "errors")
 """Names of the figures that are columns of their own."""
@@ -37,7 +39,7 @@ class Sample:
     """One request of a run, as it was measured. What it has not is None."""
 
     kind: str
-    """``llm`` or ``stt``."""
+    """``llm``, ``stt``, or ``voice`` for a whole turn."""
     part: str = ""
     """Which part of the run, where it has several; samples of different parts are never put together."""
     number: int
@@ -45,9 +47,14 @@ class Sample:
     started_s: float | None = None
     """Since the run began."""
     ttft_ms: float | None = None
+    """Until the first token; of a turn, counted from the transcript."""
     itl_ms: float | None = None
     """Median over this answer."""
+    tpot_ms: float | None = None
+    sentence_ms: float | None = None
+    """Of a turn: from the first token to the first whole sentence."""
     e2e_ms: float | None = None
+    """Until the answer had ended; of a turn, until its first whole sentence."""
     latency_ms: float | None = None
     """Speech-to-text: until the transcript was read."""
     rtf: float | None = None
@@ -121,10 +128,19 @@ class StoredRun:
 
 
 def figures_of(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """The figures of a summary, by the names in `FIGURES`; what it does not tell is None."""
+    """The figures of a summary, by the names in `FIGURES`; what it does not tell is None.
+
+    Of a run that measured interference it is what each kind delivered alone: that is what other runs deliver too.
+    """
+    parts = summary.get("interference")
+    if isinstance(parts, Mapping):
+        alone = {"llm": parts.get("llm_alone"), "stt": parts.get("stt_alone")}
+        summary = {**summary, **{kind: result for kind, result in alone.items() if result is not None}}
     told: dict[str, float | None] = {name: _at(summary, path) for name, path in _PATHS.items()}
-    counts = [kind["errors"] for kind in (summary.get("llm"), summary.get("stt")) if isinstance(kind, Mapping)]
-    told["errors"] = sum(sum(count.values()) for count in counts) if counts else None
+    kinds = [summary.get(kind) for kind in ("llm", "stt", "voice")]
+    counts = [kind.get("errors") for kind in kinds if isinstance(kind, Mapping)]
+    known = [sum(count.values()) for count in counts if isinstance(count, Mapping)]
+    told["errors"] = sum(known) if known else None
     return told
 
 

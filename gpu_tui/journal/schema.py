@@ -50,15 +50,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "ALTER TABLE runs ADD COLUMN kv_cache_tokens INTEGER",
+        "ALTER TABLE runs ADD COLUMN voice_total_p50_ms REAL",
+        "ALTER TABLE runs ADD COLUMN voice_total_p95_ms REAL",
         "ALTER TABLE runs ADD COLUMN evaluation TEXT",
         """CREATE TABLE samples (
             run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-            kind TEXT NOT NULL,            -- llm, stt
+            kind TEXT NOT NULL,            -- llm, stt, voice
             part TEXT NOT NULL,            -- of a run with several parts, such as alone and together; else empty
             number INTEGER NOT NULL,       -- 0-based, by start, within kind and part
             started_s REAL,
             ttft_ms REAL,
             itl_ms REAL,
+            tpot_ms REAL,
+            sentence_ms REAL,
             e2e_ms REAL,
             latency_ms REAL,
             rtf REAL,

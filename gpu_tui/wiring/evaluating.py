@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from gpu_tui import evaluator
 from gpu_tui.clock import Clock, ManualClock, SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
 from gpu_tui.core.snapshot import Snapshot
-from gpu_tui.errors import EndpointError
+from gpu_tui.errors import EndpointError, GpuTuiError
+from gpu_tui.evaluator import Result
 from gpu_tui.ports import BenchResult, TelemetrySource
 from gpu_tui.wiring.machine import Options, load_settings, model_need, open_source, read_once
 from gpu_tui.wiring.measuring import bench_result, demo_servers, measure_plan
 
 if TYPE_CHECKING:
     from gpu_tui.bench.demo import DemoAddresses
+    from gpu_tui.bench.events import RequestDone, Summary
+
+    _Measured = tuple[Snapshot, Books, Summary, list[RequestDone]]
 
 
 class _BoundedSource:
@@ -38,6 +43,12 @@ class _ChildBench:
     def __init__(self, settings: Settings, options: Options) -> None:
         self._settings = settings
         self._options = options
+        self._last: _Measured | None = None
+
+    def take(self) -> _Measured | None:
+        """The run that was measured since the last call, if one was."""
+        taken, self._last = self._last, None
+        return taken
 
     def measure(self, snapshot: Snapshot, books: Books, planned_utilization: float) -> BenchResult:
         if not self._options.simulated:
@@ -47,12 +58,19 @@ class _ChildBench:
 
     def _run(self, snapshot: Snapshot, books: Books, planned: float, demo: DemoAddresses | None) -> BenchResult:
         from gpu_tui.bench.child import measure_blocking
-        from gpu_tui.bench.events import Summary
+        from gpu_tui.bench.events import RequestDone, Summary
+
+        requests: list[RequestDone] = []
+
+        def keep(event: object) -> None:
+            if isinstance(event, RequestDone):
+                requests.append(event)
 
         plan = measure_plan(self._settings, self._options, snapshot, books, planned, demo=demo)
-        summary = measure_blocking(plan)
+        summary = measure_blocking(plan, keep)
         if not isinstance(summary, Summary):
             raise EndpointError("The measurement ended without figures.")
+        self._last = (snapshot, books, summary, requests)
         return bench_result(summary)
 
 
@@ -62,22 +80,69 @@ class Evaluator(evaluator.Evaluator):
     Args:
         options: another machine than the live one, or other settings than the configured ones.
         clock: the time.
+        on_journal_error: told when a run was measured and could not be kept in the journal; the result is returned all
+            the same. None: a `RuntimeWarning`.
 
     Raises:
         ConfigError: the configuration does not mean anything. A machine that cannot be read is no error here:
             its candidates come back ``unmeasured``.
     """
 
-    def __init__(self, options: Options | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        clock: Clock | None = None,
+        on_journal_error: Callable[[GpuTuiError], None] | None = None,
+    ) -> None:
         options = options or Options()
         clock = clock or SystemClock()
         settings = load_settings(options)
+        self._kept_by = (settings, options)
+        self._child = _ChildBench(settings, options)
+        self._on_journal_error = on_journal_error or _warn
         # Headless, a scenario stands at its tick 0: its story must not change the verdict of the second candidate.
         source = open_source(options, settings, ManualClock(wall=clock.wall()) if options.simulated else clock)
         super().__init__(
             _BoundedSource(source, clock),
-            _ChildBench(settings, options),
+            self._child,
             settings,
             need_for=lambda snapshot: model_need(settings, snapshot),
             clock=clock,
         )
+
+    def evaluate(self, candidate: Mapping[str, Any]) -> Result:
+        """See `gpu_tui.evaluator.Evaluator.evaluate`. What was measured for it goes into the journal."""
+        self._child.take()
+        result = super().evaluate(candidate)
+        measured = self._child.take()
+        if measured is not None:
+            self._keep(result, *measured)
+        return result
+
+    run_test = evaluate
+
+    def _keep(
+        self, result: Result, snapshot: Snapshot, books: Books, summary: Summary, requests: list[RequestDone]
+    ) -> None:
+        from gpu_tui.wiring.recording import record_run
+
+        try:
+            record_run(
+                *self._kept_by,
+                snapshot,
+                books,
+                None,
+                summary,
+                requests=requests,
+                kind="evaluate",
+                evaluation=dict(result),
+            )
+        except GpuTuiError as error:
+            self._on_journal_error(error)
+
+
+def _warn(error: GpuTuiError) -> None:
+    import warnings
+
+    warnings.warn(str(error), RuntimeWarning, stacklevel=5)

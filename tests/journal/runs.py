@@ -28,7 +28,7 @@ def summary(ttft: float | None = 40.0, stt: float | None = None) -> dict[str, An
             "model": "Qwen",
         }
     spoken = None if stt is None else {"n": 5, "errors": {}, "latency_ms": figure(stt), "rtf": figure(0.1), "url": "u"}
-    return {"schema": 1, "llm": llm, "stt": spoken, "oom_events": None, "kv_cache_tokens": None}
+    return {"schema": 1, "llm": llm, "stt": spoken, "oom_events": None}
 
 
 def llm_samples(ttfts: Sequence[float], part: str = "") -> tuple[Sample, ...]:

@@ -144,12 +144,21 @@ def test_what_is_safe_stays_the_same(value: object) -> None:
 
 
 def test_figures_are_found_or_unknown() -> None:
-    told = figures_of(summary(40, 200) | {"oom_events": 0, "kv_cache_tokens": 7104})
+    given = summary(40, 200) | {"oom_events": 0}
+    given["llm"]["kv_cache_tokens"] = 7104
+    told = figures_of(given)
     assert set(told) == set(FIGURES)
     assert (told["llm_ttft_p95_ms"], told["llm_e2e_p50_ms"], told["stt_p50_ms"], told["stt_n"]) == (80, 200, 200, 5)
     assert (told["oom_events"], told["kv_cache_tokens"], told["errors"]) == (0, 7104, 1)
     assert set(figures_of({}).values()) == {None}
     assert figures_of({"llm": 3, "stt": {"n": True, "errors": {}, "latency_ms": "x"}})["stt_n"] is None
+
+
+def test_of_an_interference_run_what_each_delivered_alone() -> None:
+    alone = summary(40, 200)
+    parts = {"llm_alone": alone["llm"], "stt_alone": None, "together": {"llm": summary(90)["llm"], "stt": None}}
+    told = figures_of({"llm": None, "stt": None, "interference": parts})
+    assert (told["llm_ttft_p50_ms"], told["stt_p50_ms"], told["errors"]) == (40, None, 1)
 
 
 def test_the_folder_is_platformdirs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """
     from gpu_tui.wiring import Evaluator
 
-    evaluator = Evaluator(args.options)
+    evaluator = Evaluator(args.options, on_journal_error=output.error)
     if args.options.simulated:
         output.note("SIMULATED: these results are not about this machine.")
     if args.candidate != "-":
