@@ -46,6 +46,7 @@ def command(*words: str) -> str:
         (command("evaluate", "--demo", '{"vllm_memory_util": 0.4}'), {"msgspec"}),
         (command("doctor", "--demo"), {"msgspec"}),
         (command("completion", "bash"), {"shtab"}),
+        ("import gpu_tui.tui.app", {"textual", "rich", "platformdirs", "asyncio"}),
         ("import gpu_tui.bench.plan, gpu_tui.bench.child, gpu_tui.bench.demo", {"msgspec", "asyncio"}),
     ],
 )
