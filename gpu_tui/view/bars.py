@@ -9,7 +9,8 @@ from gpu_tui.core.books import Books
 from gpu_tui.core.checks import CheckReport
 from gpu_tui.core.services import Role
 from gpu_tui.units import format_mib
-from gpu_tui.view.spans import Line
+from gpu_tui.view.spans import Line, pad
+from gpu_tui.view.spans import cells as width_of
 
 SHORT = "╱"
 EDGE = "▕"
@@ -103,6 +104,6 @@ def bar(segments: list[Segment], total: int, cells: int) -> Line:
             line.append((words.center(size, SHORT), "short"))
             continue
         room = size - (segment.tone != "free")
-        text = next((t for t in (segment.name, segment.short_label) if 0 < len(t) <= room), "")
-        line.append((text.ljust(room) + ("" if segment.tone == "free" else EDGE), segment.tone))
+        text = next((t for t in (segment.name, segment.short_label) if 0 < width_of(t) <= room), "")
+        line.append((pad(text, room) + ("" if segment.tone == "free" else EDGE), segment.tone))
     return line

@@ -6,7 +6,7 @@ from gpu_tui.core.books import Books, Service
 from gpu_tui.core.checks import Check, CheckName, CheckReport
 from gpu_tui.core.services import OTHER, Role
 from gpu_tui.units import format_mib
-from gpu_tui.view.spans import Line, Span
+from gpu_tui.view.spans import Line, Span, cells, cut, pad
 
 MARKS = {True: ("✓", "ok"), False: ("✗", "bad"), None: ("?", "warn")}
 """A check's sign and tone. The sign alone tells it."""
@@ -117,21 +117,21 @@ def _row(
     Where the last column's words do not fit, `short` stands for them.
     """
     names = _before(width) - 26
-    line: Line = [(sign, hue), (f" {_fit(name, names):<{names}}", tone), (f"{pid:>9}{memory:>13}  ", tone)]
+    line: Line = [(sign, hue), (f" {pad(_fit(name, names), names)}", tone), (f"{pid:>9}{memory:>13}  ", tone)]
     used = _before(width)
     if share is not None:
-        cells = min(_SHARE_CELLS, max(0, width - used - 12))
-        line.append((f"{share[:cells]:<{cells}} ", tone or hue))
-        used += cells + 1
+        room = min(_SHARE_CELLS, max(0, width - used - 12))
+        line.append((f"{share[:room]:<{room}} ", tone or hue))
+        used += room + 1
     words, its = last
-    words = short if short and len(words) > width - used else words
+    words = short if short and cells(words) > width - used else words
     return [*line, (_fit(words, width - used), its)]
 
 
 def _fit(text: str, room: int) -> str:
-    if len(text) <= room:
+    if cells(text) <= room:
         return text
-    return text[: room - 1] + "…" if room > 1 else ""
+    return cut(text, room - 1) + "…" if room > 1 else ""
 
 
 def check_lines(report: CheckReport, width: int = 80, height: int = 99) -> list[Line]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from unicodedata import category, east_asian_width
 
 Span = tuple[str, str]
 """Text and its tone: "" (plain), "dim", "strong", "ok", "bad", "warn", or a filled area's name such as "svc-kloros"."""
@@ -15,9 +17,31 @@ def plain(line: Iterable[Span]) -> str:
     return "".join(text for text, _ in line)
 
 
+@lru_cache(maxsize=4096)
+def cells(text: str) -> int:
+    """Cells a text takes in a terminal: a name in Chinese takes two a character, an accent none."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if east_asian_width(one) in "WF" else 0 if category(one) in ("Mn", "Me") else 1 for one in text)
+
+
+def cut(text: str, room: int) -> str:
+    """As much of a text as fits into `room` cells."""
+    if len(text) * 2 <= room:
+        return text
+    while cells(text) > room:
+        text = text[:-1]
+    return text
+
+
+def pad(text: str, room: int) -> str:
+    """A text filled with blanks to `room` cells."""
+    return text + " " * max(0, room - cells(text))
+
+
 def width(line: Iterable[Span]) -> int:
-    """Cells the line takes. Every character the product draws itself is one cell wide; names are cleaned before."""
-    return sum(len(text) for text, _ in line)
+    """Cells the line takes."""
+    return sum(cells(text) for text, _ in line)
 
 
 def wrap(line: Sequence[Span], columns: int, indent: int = 0) -> list[Line]:
@@ -37,17 +61,18 @@ def wrap(line: Sequence[Span], columns: int, indent: int = 0) -> list[Line]:
         return indent
 
     for word, tone in _words(line):
-        if used > indent and used + len(word.rstrip()) > columns:
+        if used > indent and used + cells(word.rstrip()) > columns:
             used = new_row()
             word = word.lstrip()
-        while used + len(word.rstrip()) > columns:
-            rows[-1].append((word[: columns - used], tone))
-            word = word[columns - used :]
+        while used + cells(word.rstrip()) > columns:
+            head = cut(word, columns - used) or ("" if used > indent else word[0])
+            rows[-1].append((head, tone))
+            word = word[len(head) :]
             used = new_row()
-        word = word[: max(0, columns - used)] if word.endswith(" ") else word
+        word = cut(word, max(0, columns - used)) if word.endswith(" ") else word
         if word:
             rows[-1].append((word, tone))
-            used += len(word)
+            used += cells(word)
     return rows
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.units import MIB
 from gpu_tui.view.bars import Segment, bar, layout, now_segments, plan_segments
 from gpu_tui.view.braille import Canvas
+from gpu_tui.view.rows import service_line
 from gpu_tui.view.spans import plain, width, wrap
 from gpu_tui.view.track import THUMB, cell_of, permille_at, track
 from tests.factories import KLOROS, books_of, machines, need, needs, utilizations
@@ -120,3 +123,25 @@ def test_what_was_not_seen_is_not_drawn() -> None:
     canvas = Canvas(4, 2)
     canvas.line([None] * 8, 100.0, "x")
     assert all(plain(line).strip() == "" for line in canvas.lines())
+
+
+WIDE = "語音助手長い名前サービス"
+
+
+@pytest.mark.parametrize("columns", [58, 68, 78, 116])
+def test_a_wide_name_keeps_the_columns_where_they_are(columns: int) -> None:
+    kept = books_of(KLOROS)
+    named = replace(kept, services=tuple(replace(s, name=WIDE) if s.name == "kloros" else s for s in kept.services))
+    rows = [service_line(service, named, columns) for service in named.services]
+    assert {width(row[:3]) for row in rows} == {width(rows[1][:3])}
+    assert all(width(row) <= columns for row in rows)
+    assert plain(rows[0]).rstrip().endswith("persistent")
+    for cells_ in range(1, 120):
+        assert width(bar(now_segments(named), 12288 * MIB, cells_)) == cells_
+
+
+@given(st.text("ab 語😀", max_size=60), st.integers(2, 30), st.integers(0, 2))
+def test_wide_text_is_wrapped_by_cells_and_nothing_is_lost(text: str, columns: int, indent: int) -> None:
+    rows = wrap([(text, "")], columns, indent)
+    assert all(width(row) <= max(columns, indent + 2) for row in rows)
+    assert "".join(plain(row) for row in rows).replace(" ", "") == text.replace(" ", "")

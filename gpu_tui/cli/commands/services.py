@@ -12,6 +12,7 @@ from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
 from gpu_tui.core.choice import ALL, blocking_fault
 from gpu_tui.core.snapshot import Gpu
+from gpu_tui.view.spans import cells, pad
 from gpu_tui.view.text import clean
 
 
@@ -54,6 +55,7 @@ def gaps(gpu: Gpu) -> Sequence[str]:
 def table(books: Books) -> Sequence[str]:
     """One line per service, then what no process explains."""
     lines = []
+    names = max(12, *(cells(clean(service.name, 24)) for service in books.services))
     for service in books.services:
         if not books.listed:
             held = "unknown"
@@ -64,10 +66,10 @@ def table(books: Books) -> Sequence[str]:
             more = f" +{len(service.pids) - 3}" if len(service.pids) > 3 else ""
             held = f"{reading.mib(service.used_bytes):>7} MiB  {service.role.value:<10}  pid {pids}{more}"
         note = f"  ({clean(service.note, 80)})" if service.note else ""
-        lines.append(f"  {clean(service.name, 24):<12} {held}{note}")
+        lines.append(f"  {pad(clean(service.name, 24), names)} {held}{note}")
     lines.append(
-        f"  {'unattributed':<12} {reading.mib(books.unattributed_bytes):>7} MiB  in use, but by no process listed"
+        f"  {'unattributed':<{names}} {reading.mib(books.unattributed_bytes):>7} MiB  in use, but by no process listed"
     )
-    lines.append(f"  {'reserved':<12} {reading.mib(books.reserved_bytes):>7} MiB  by the driver")
-    lines.append(f"  {'free':<12} {reading.mib(books.free_bytes):>7} MiB")
+    lines.append(f"  {'reserved':<{names}} {reading.mib(books.reserved_bytes):>7} MiB  by the driver")
+    lines.append(f"  {'free':<{names}} {reading.mib(books.free_bytes):>7} MiB")
     return lines

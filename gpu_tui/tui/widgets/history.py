@@ -7,7 +7,7 @@ from gpu_tui.core.history import History
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.units import bytes_to_mib
 from gpu_tui.view.braille import Canvas
-from gpu_tui.view.spans import Line
+from gpu_tui.view.spans import Line, cells
 
 _LEFT = 6
 
@@ -67,8 +67,8 @@ class HistoryPanel(Panel):
         used = 0
         entries = [*((f"● {name} ", f"fg-{name}") for name in names), ("┄ plan", "warn")]
         for text, tone in entries:
-            if used + len(text) > width:
+            if used + cells(text) > width:
                 break
             line.append((text, tone))
-            used += len(text)
+            used += cells(text)
         return line
