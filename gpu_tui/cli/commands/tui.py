@@ -7,7 +7,8 @@ import os
 import sys
 
 from gpu_tui import wiring
-from gpu_tui.cli import exit_codes, output
+from gpu_tui.cli import exit_codes, heap, output
+from gpu_tui.clock import SystemClock
 from gpu_tui.config import Settings
 
 
@@ -27,7 +28,12 @@ def run(args: argparse.Namespace, options: wiring.Options, settings: Settings) -
     from gpu_tui.tui.app import GpuTuiApp
 
     output.draw_in_utf8()
-    app = GpuTuiApp(options, settings, no_color="NO_COLOR" in os.environ)
+    clock = SystemClock()
+    # A mistake in a scenario is told before the screen is taken; a live machine waits for the first frame.
+    source = wiring.open_source(options, settings, clock) if options.simulated else None
+    app = GpuTuiApp(
+        options, settings, source=source, clock=clock, no_color="NO_COLOR" in os.environ, started=heap.started
+    )
     app.run()
     if app.mistake is not None:
         raise app.mistake
