@@ -30,17 +30,21 @@ class ProbeFailure(EndpointError):
     Args:
         kind: a stable word by which failures are counted: ``connect_refused``, ``connect_failed``, ``timeout``,
             ``http_NNN``, ``bad_http``, ``bad_json``, ``bad_answer``, ``bad_encoding``, ``line_too_long``,
-            ``too_large``, ``empty_answer``, ``closed_early``, ``server_error``, ``oom``.
+            ``too_large``, ``empty_answer``, ``closed_early``, ``server_error``, ``oom``, ``not_sent``.
     """
 
     def __init__(self, kind: str, message: str, remedy: str = "") -> None:
         super().__init__(message, remedy)
         self.kind = kind
+        self.server_spoke: bool | None = None
+        """Set where the kind's name does not tell."""
 
     @property
     def answered(self) -> bool:
         """Whether a server said anything at all."""
-        return not self.kind.startswith("connect_") and self.kind != "timeout"
+        if self.server_spoke is not None:
+            return self.server_spoke
+        return not self.kind.startswith("connect_") and self.kind not in ("timeout", "not_sent")
 
 
 @dataclass(slots=True)
@@ -90,6 +94,25 @@ async def read_bounded(response: aiohttp.ClientResponse, limit: int = MAX_BODY_B
         if len(body) > limit:
             raise ProbeFailure("too_large", f"The answer is larger than {limit} bytes.")
     return bytes(body)
+
+
+async def get(
+    session: aiohttp.ClientSession, base: str, path: str, key: str | None, limit: aiohttp.ClientTimeout
+) -> bytes:
+    """The body of a page, without redirects.
+
+    Raises:
+        ProbeFailure: there is none.
+    """
+    try:
+        async with session.get(
+            f"{base}{path}", headers=authorization(key), timeout=limit, allow_redirects=False
+        ) as response:
+            if response.status != 200:
+                raise await refused(response, key)
+            return await read_bounded(response)
+    except CLIENT_ERRORS as error:
+        raise failure_of(error, base) from None
 
 
 async def refused(response: aiohttp.ClientResponse, key: str | None) -> ProbeFailure:

@@ -27,6 +27,10 @@ TRANSCRIPT = "SIMULATED transcript: please turn on the light in the kitchen."
 MAX_TOKENS = 4096
 _SPREAD = 0.12
 """Sigma of the log-normal delays: a p95 about 1.2 times the median, as on a lightly loaded box."""
+_TEMPLATE_TOKENS = 6
+"""Of a prompt, beside a token for each of its words."""
+_SENTENCE_WORDS = 8
+"""Tokens of a sentence."""
 _CROWDING = 0.08
 """How much each further request under way slows the others."""
 _STDIN = 0
@@ -79,29 +83,33 @@ class DemoServer:
         except (msgspec.DecodeError, TypeError, ValueError):
             return web.json_response({"error": {"message": "SIMULATED: the request is not JSON"}}, status=400)
         delays = self._random()
+        prompt_tokens = len(str(asked.get("messages")).split()) + _TEMPLATE_TOKENS
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         self._busy += 1
         try:
             # A client that leaves in the middle is what cancelling a run looks like from here.
             with contextlib.suppress(ConnectionError):
                 await response.prepare(request)
-                await self._write_answer(response, tokens, delays)
+                await self._write_answer(response, prompt_tokens, tokens, delays)
         finally:
             self._busy -= 1
         return response
 
-    async def _write_answer(self, response: web.StreamResponse, tokens: int, delays: random.Random) -> None:
+    async def _write_answer(
+        self, response: web.StreamResponse, prompt_tokens: int, tokens: int, delays: random.Random
+    ) -> None:
         crowd = 1 + _CROWDING * (self._busy - 1)
         clock = asyncio.get_running_loop()
         due = clock.time() + self._delays.ttft_s * delays.lognormvariate(0, _SPREAD) * crowd
         for number in range(tokens):
             # Against the clock, so that the cost of writing does not add to every delay.
             await asyncio.sleep(due - clock.time())
-            text = "SIMULATED answer:" if number == 0 else f" word{number}"
+            text = "SIMULATED answer:" if number == 0 else f" word{number}" + "." * (number % _SENTENCE_WORDS == 0)
             await response.write(_event({"choices": [{"index": 0, "delta": {"content": text}}]}))
             due += self._delays.itl_s * delays.lognormvariate(0, _SPREAD) * crowd
         await response.write(_event({"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}))
-        await response.write(_event({"choices": [], "usage": {"prompt_tokens": 90, "completion_tokens": tokens}}))
+        usage = {"prompt_tokens": prompt_tokens, "completion_tokens": tokens}
+        await response.write(_event({"choices": [], "usage": usage}))
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
 
@@ -115,7 +123,8 @@ class DemoServer:
     async def _metrics(self, _request: web.Request) -> web.Response:
         label = f'gpu_memory_utilization="{self._utilization}"'
         return web.Response(
-            text="# SIMULATED\n# TYPE vllm:cache_config_info gauge\n"
+            text=f"# SIMULATED\n# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running {self._busy}.0\n"
+            "# TYPE vllm:cache_config_info gauge\n"
             f'vllm:cache_config_info{{block_size="16",engine="0",{label}}} 1.0\n'
         )
 

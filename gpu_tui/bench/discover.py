@@ -14,10 +14,12 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from gpu_tui.bench.client import CLIENT_ERRORS, ProbeFailure, authorization, failure_of, read_bounded, refused
+from gpu_tui.bench import vllm_metrics
+from gpu_tui.bench.client import ProbeFailure, get
 from gpu_tui.bench.events import Kind
 from gpu_tui.bench.plan import Candidate, MeasurePlan
 from gpu_tui.bench.untrusted import shown, shown_url
+from gpu_tui.bench.vllm_metrics import VllmMetrics
 
 TIMEOUT_S = 5.0
 """For one description; a server that needs longer for this is not up."""
@@ -28,9 +30,6 @@ DEFAULT_STT_MODEL = "whisper-1"
 _CHAT = "/v1/chat/completions"
 _TRANSCRIBE = "/v1/audio/transcriptions"
 _SPEECH = re.compile(r"(?i)whisper|voxtral|parakeet|canary|moonshine|speech|\bstt\b|\basr\b")
-_UTILIZATION = re.compile(
-    rb'^vllm:cache_config_info\{(?:[^\n]*,)?gpu_memory_utilization="([0-9.eE+-]{1,32})"', re.MULTILINE
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +43,14 @@ class Endpoint:
     """To be sent as it stands: as the server wrote it."""
     model_origin: str
     """Where the model's name was found, in words."""
-    utilization: float | None = None
-    """gpu_memory_utilization as its ``/metrics`` says; None when it does not say."""
+    metrics: VllmMetrics = VllmMetrics()
+    """What its ``/metrics`` said when it was found."""
     key: str | None = field(default=None, repr=False)
+
+    @property
+    def utilization(self) -> float | None:
+        """gpu_memory_utilization as its ``/metrics`` says; None when it does not say."""
+        return self.metrics.utilization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +97,13 @@ class Discovery:
             if served is None:
                 continue
             name, origin, notes = self._model(kind, served, candidate.url)
-            utilization = await self._utilization(candidate.url, key) if kind == "llm" else None
+            metrics = await self.metrics(candidate.url, key) if kind == "llm" else VllmMetrics()
             endpoint = Endpoint(
                 url=candidate.url,
                 origin=candidate.origin,
                 model=name,
                 model_origin=origin,
-                utilization=utilization,
+                metrics=metrics,
                 key=key,
             )
             return Found(endpoint=endpoint, notes=notes)
@@ -160,33 +164,19 @@ class Discovery:
             raise ProbeFailure("bad_answer", f"{shown_url(url)}/openapi.json describes no paths.")
         return frozenset(paths)
 
-    async def _utilization(self, url: str, key: str | None) -> float | None:
-        """What the server says it runs at; several engines that differ, or none that says it, give None."""
+    async def metrics(self, url: str, key: str | None) -> VllmMetrics:
+        """What the server's ``/metrics`` says now; nothing, where it has no such page."""
         try:
-            body = await self._get(url, "/metrics", key)
+            return vllm_metrics.parse(await get(self._session, url, "/metrics", key, self._timeout))
         except ProbeFailure:
-            return None  # other servers have no such page: unknown, not wrong
-        said = {_share(text) for text in _UTILIZATION.findall(body)}
-        return said.pop() if len(said) == 1 else None
+            return VllmMetrics()  # other servers have no such page: unknown, not wrong
 
     async def _get_json(self, base: str, path: str, key: str | None) -> Any:
-        body = await self._get(base, path, key)
+        body = await get(self._session, base, path, key, self._timeout)
         try:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise ProbeFailure("bad_json", f"{shown_url(base + path)} is not JSON.") from None
-
-    async def _get(self, base: str, path: str, key: str | None) -> bytes:
-        url = f"{base}{path}"
-        try:
-            async with self._session.get(
-                url, headers=authorization(key), timeout=self._timeout, allow_redirects=False
-            ) as response:
-                if response.status != 200:
-                    raise await refused(response, key)
-                return await read_bounded(response)
-        except CLIENT_ERRORS as error:
-            raise failure_of(error, base) from None
 
 
 def _is_llm(paths: frozenset[str] | None, models: tuple[str, ...]) -> bool:
@@ -207,11 +197,3 @@ def _is_stt(paths: frozenset[str] | None, models: tuple[str, ...]) -> bool:
 def _preferred(served: tuple[str, ...], *, speech: bool) -> str:
     fitting = [name for name in served if bool(_SPEECH.search(name)) is speech]
     return (fitting or served)[0]
-
-
-def _share(text: bytes) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 < value <= 1 else None

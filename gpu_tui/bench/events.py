@@ -9,12 +9,24 @@ from typing import Literal
 
 import msgspec
 
+from gpu_tui.bench.shapes import EndpointShown as EndpointShown
+from gpu_tui.bench.shapes import Figure as Figure
+from gpu_tui.bench.shapes import Generator as Generator
+from gpu_tui.bench.shapes import Interference as Interference
+from gpu_tui.bench.shapes import LlmResult as LlmResult
+from gpu_tui.bench.shapes import SttResult as SttResult
+from gpu_tui.bench.shapes import Utilization as Utilization
+from gpu_tui.bench.shapes import VoiceResult as VoiceResult
+from gpu_tui.bench.shapes import VoiceTurn as VoiceTurn
+from gpu_tui.bench.shapes import Workload as Workload
 from gpu_tui.errors import GpuTuiError
 
 SCHEMA = 1
 """Version of the summary's shape; raised when a field changes its meaning or goes."""
 
-Kind = Literal["llm", "stt"]
+Kind = Literal["llm", "stt", "voice"]
+Stage = Literal["stt_alone", "llm_alone", "together"]
+"""Of a run that measures interference."""
 Phase = Literal["resolve", "warmup", "load"]
 
 
@@ -27,13 +39,16 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     done: int = 0
     """Measured requests ended so far, of all kinds; failed ones count as ended."""
     total: int = 0
-    """Measured requests of the whole run; it may fall once an endpoint is found missing."""
+    """Measured requests of the whole run; it may fall once an endpoint is found missing. In a run of a fixed duration
+    an estimate from the pace so far."""
     errors: int = 0
     elapsed_s: float = 0.0
     left_s: float | None = None
     """Until the current kind's load has ended, from its pace so far; null until one request of it has ended."""
     message: str = ""
     """One sentence for people, such as which endpoint was found."""
+    stage: Stage | None = None
+    """Part of an interference run; null in every other."""
 
 
 class RequestDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="request"):
@@ -58,63 +73,15 @@ class RequestDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     """Kind of failure, such as ``timeout``, ``http_500``, ``oom``; null when it went well."""
     message: str = ""
     """The failure in a sentence, made safe to show."""
+    tpot_ms: float | None = None
+    stage: Stage | None = None
+    """Part of an interference run; null in every other."""
 
 
-class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """A summary of samples; linearly interpolated percentiles."""
+class TurnDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="turn"):
+    """One measured voice turn has ended."""
 
-    p50: float
-    p95: float
-    p99: float
-    min: float
-    max: float
-    mean: float
-
-
-class LlmResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What the LLM delivered."""
-
-    n: int
-    """Requests that went well; ``n + Σ errors`` were sent."""
-    errors: dict[str, int]
-    ttft_ms: Figure | None
-    itl_ms: Figure | None
-    e2e_ms: Figure | None
-    output_tokens_per_s: float | None
-    url: str
-    model: str | None
-    itl_basis: str | None = None
-    """``token_gaps``, ``chunk_gaps`` or ``mean_per_token``; see `gpu_tui.core.timings.ItlBasis`."""
-    not_streamed: int = 0
-    """Of `n`, answers that came whole: they have an end-to-end time and no first token."""
-
-
-class SttResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What speech-to-text delivered."""
-
-    n: int
-    errors: dict[str, int]
-    latency_ms: Figure | None
-    rtf: Figure | None
-    url: str
-    model: str | None
-    audio_s: float
-
-
-class Utilization(msgspec.Struct, frozen=True, kw_only=True):
-    """gpu_memory_utilization: the running server's, and the slider's."""
-
-    actual: float | None = None
-    planned: float | None = None
-
-
-class Generator(msgspec.Struct, frozen=True, kw_only=True):
-    """What measuring itself cost."""
-
-    cpu_s: float | None = None
-    """CPU seconds of the measuring process during the load; null when no load was sent."""
-    share: float | None = None
-    """`cpu_s` ÷ wall time of the load; 1 is one core, and then the figures are the generator's, not the server's."""
+    turn: VoiceTurn
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="summary"):
@@ -136,20 +103,20 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     """Times that answers, or the services' logs where they are readable, told of CUDA out of memory; null when neither
     could be asked."""
     generator: Generator
+    workload: Workload | None = None
+    arrival_lag_ms: Figure | None = None
+    """At a fixed rate: how late the generator itself sent requests. null in a closed loop."""
+    requests_running: int | None = None
+    """Other requests the LLM server was answering when the run began; null when it does not tell."""
+    interference: Interference | None = None
+    """null in every other mode."""
+    voice: VoiceResult | None = None
+    """null in every other mode."""
 
     @property
     def measured(self) -> bool:
         """Whether there is any figure at all."""
-        return bool((self.llm and self.llm.n) or (self.stt and self.stt.n))
-
-
-class EndpointShown(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint as a person may see it: no credentials, no control characters."""
-
-    url: str
-    origin: str
-    model: str | None
-    model_origin: str
+        return any(result is not None and result.n for result in (self.llm, self.stt, self.voice))
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="preview"):
@@ -168,9 +135,13 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     prompt_words: int
     output_tokens: int
     gpu_memory_utilization: Utilization
+    workload: Workload | None = None
+    requests_running: int | None = None
+    """Requests the LLM server is answering now: above 0 it has live traffic, and a run would disturb it. null when it
+    does not tell."""
 
 
-Event = Progress | RequestDone | Summary | Preview
+Event = Progress | RequestDone | TurnDone | Summary | Preview
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 

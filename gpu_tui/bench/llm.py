@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,10 @@ PATH = "/v1/chat/completions"
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 DRAIN_S = 0.25
 """How long after ``[DONE]`` the end of the body is waited for, so that the connection can be kept."""
+
+MAX_SENTENCE = 4096
+"""Characters looked at for the end of the first sentence."""
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s|[。！？]|\n")
 
 
 class _Text(msgspec.Struct):
@@ -69,6 +74,8 @@ class LlmProbe:
     Args:
         url: root of the service.
         timeout_s: longest a request may take, from start to end.
+        whole_length: ask vLLM to write on to `output_tokens`, so that equal requests cost equally much; other servers
+            may refuse a field they do not know.
     """
 
     def __init__(
@@ -81,6 +88,7 @@ class LlmProbe:
         output_tokens: int,
         timeout_s: float,
         key: str | None = None,
+        whole_length: bool = False,
     ) -> None:
         self._session = session
         self._now = clock.monotonic
@@ -90,6 +98,7 @@ class LlmProbe:
         self._output_tokens = output_tokens
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._key = key
+        self._whole_length = whole_length
         self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream", **authorization(key)}
 
     async def ask(self, prompt: str) -> LlmTimings:
@@ -128,6 +137,8 @@ class LlmProbe:
         }
         if self._model is not None:
             fields["model"] = self._model
+        if self._whole_length:
+            fields["ignore_eos"] = True
         return msgspec.json.encode(fields)
 
     async def _streamed(self, response: aiohttp.ClientResponse, begun: LlmTimings) -> LlmTimings:
@@ -154,6 +165,7 @@ class LlmProbe:
             begun,
             chunks=tuple(reading.chunks),
             ended=ended,
+            sentence=reading.sentence,
             prompt_tokens=_count(reading.usage.prompt_tokens),
             output_tokens=_count(reading.usage.completion_tokens),
         )
@@ -169,6 +181,7 @@ class LlmProbe:
         return replace(
             begun,
             ended=ended,
+            sentence=ended,  # all of it is there at once
             prompt_tokens=_count(usage.prompt_tokens),
             output_tokens=_count(usage.completion_tokens),
         )
@@ -179,8 +192,10 @@ class _Reading:
 
     def __init__(self, key: str | None) -> None:
         self._key = key
-        self._finished = False
+        self._finished = self._stopped = False
+        self._said = ""
         self.done = False
+        self.sentence: float | None = None
         self.chunks: list[float] = []
         self.usage = _Usage()
 
@@ -191,10 +206,19 @@ class _Reading:
         chunk = _decode(data.encode(), self._key)
         for choice in chunk.choices or ():
             self._finished = self._finished or choice.finish_reason is not None
+            self._stopped = self._stopped or choice.finish_reason == "stop"
+            if self.sentence is None and choice.delta is not None and choice.delta.content:
+                self._listen(choice.delta.content, arrived)
         if any(choice.delta and choice.delta.any for choice in chunk.choices or ()):
             self.chunks.append(arrived)
         if chunk.usage is not None:
             self.usage = chunk.usage
+
+    def _listen(self, content: str, arrived: float) -> None:
+        # The end of a sentence is sure when something follows it: in "3." and "14" there is none.
+        self._said = (self._said + content).lstrip()[-MAX_SENTENCE:]
+        if _SENTENCE_END.search(self._said):
+            self.sentence = arrived
 
     def take_rest(self, decoder: SseDecoder, arrived: float) -> None:
         """What the stream broke off in: unless it is a whole event after all, the server closed early."""
@@ -213,6 +237,8 @@ class _Reading:
             raise ProbeFailure("closed_early", "The server closed the stream before the end of its answer.")
         if not self.chunks:
             raise ProbeFailure("empty_answer", "The server answered without any text.")
+        if self.sentence is None and self._stopped and self._said:
+            self.sentence = self.chunks[-1]  # the model has said all it wanted to
 
 
 def _decode(body: bytes, key: str | None) -> _Answer:

@@ -1,18 +1,26 @@
-"""Requests sent in a closed loop, and their outcomes counted. Knows neither HTTP nor what is asked."""
+"""Requests sent in a closed loop or at a fixed rate, their outcomes counted. Knows neither HTTP nor what is asked."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from gpu_tui.bench.client import ProbeFailure
+from gpu_tui.bench.plan import Arrivals
+from gpu_tui.clock import Clock
 
 T = TypeVar("T")
 
 MIN_FAILURES_TO_GIVE_UP = 3
+MAX_UNDER_WAY = 512
+"""At a fixed rate: below the usual limit of 1024 open files."""
+_LOOK_S = 0.1
+"""While waiting for the next arrival, how often it is asked whether the load is over."""
 
 
 @dataclass(slots=True)
@@ -25,6 +33,8 @@ class Outcomes(Generic[T]):
     """The first failure of each kind, in words."""
     answered: bool = False
     """Whether a server said anything, if only an error."""
+    late_s: list[float] = field(default_factory=list)
+    """At a fixed rate: how much later than due each request was handed to the client."""
 
     @property
     def ended(self) -> int:
@@ -55,35 +65,120 @@ class Outcomes(Generic[T]):
         return f"{kinds} ({self.first[counted[0][0]]})" if counted else ""
 
 
-async def closed_loop(
-    count: int,
-    concurrency: int,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """When requests start, and when no more do."""
+
+    count: int | None
+    """Requests to send; None: until `over` says so."""
+    concurrency: int = 1
+    """Workers of a closed loop."""
+    rate: float | None = None
+    """Requests a second of an open loop."""
+    arrivals: Arrivals = Arrivals.CLOSED
+    seed: int = 1
+    """Of the gaps between arrivals."""
+    over: Callable[[], bool] = lambda: False
+    """No request is started once this is true; what is under way is waited for."""
+
+    def gaps(self) -> Iterator[float]:
+        """Seconds between arrivals, without end."""
+        rate = self.rate or 1.0
+        if self.arrivals is Arrivals.CONSTANT:
+            return itertools.repeat(1 / rate)
+        source = random.Random(f"arrivals:{self.seed}")  # noqa: S311 - variety, no secret
+        return iter(lambda: source.expovariate(rate), None)
+
+
+async def drive(
+    pace: Pace,
     ask: Callable[[int], Awaitable[T]],
     ended: Callable[[int, T | ProbeFailure], None],
+    clock: Clock,
 ) -> Outcomes[T]:
-    """Send `count` requests with `concurrency` workers; each sends its next one when its last has ended.
+    """Send requests as `pace` says, and wait for all of them. Stops early when it is hopeless.
 
-    Stops early when it is hopeless. Cancelling cancels every request under way.
+    Cancelling cancels every request under way.
 
     Args:
         ask: sends request number i; raises `ProbeFailure`.
         ended: sees every outcome, as it comes.
     """
+    if pace.arrivals is Arrivals.CLOSED:
+        return await _closed_loop(pace, ask, ended)
+    return await _open_loop(pace, ask, ended, clock)
+
+
+def _numbers(pace: Pace) -> Iterator[int]:
+    return itertools.count() if pace.count is None else iter(range(pace.count))
+
+
+async def _one(
+    index: int,
+    outcomes: Outcomes[T],
+    ask: Callable[[int], Awaitable[T]],
+    ended: Callable[[int, T | ProbeFailure], None],
+) -> None:
+    try:
+        outcome: T | ProbeFailure = await ask(index)
+    except ProbeFailure as failure:
+        outcome = failure
+    outcomes.add(outcome)
+    ended(index, outcome)
+
+
+async def _closed_loop(
+    pace: Pace, ask: Callable[[int], Awaitable[T]], ended: Callable[[int, T | ProbeFailure], None]
+) -> Outcomes[T]:
     outcomes: Outcomes[T] = Outcomes()
-    indices = iter(range(count))
+    indices = _numbers(pace)
 
     async def work() -> None:
-        for index in indices:
-            try:
-                outcome: T | ProbeFailure = await ask(index)
-            except ProbeFailure as failure:
-                outcome = failure
-            outcomes.add(outcome)
-            ended(index, outcome)
-            if outcomes.hopeless(concurrency):
+        while not pace.over() and not outcomes.hopeless(pace.concurrency):
+            index = next(indices, None)
+            if index is None:
                 return
+            await _one(index, outcomes, ask, ended)
 
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(min(concurrency, count)):
-            workers.create_task(work())
+    workers = pace.concurrency if pace.count is None else min(pace.concurrency, pace.count)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(workers):
+            group.create_task(work())
     return outcomes
+
+
+async def _open_loop(
+    pace: Pace,
+    ask: Callable[[int], Awaitable[T]],
+    ended: Callable[[int, T | ProbeFailure], None],
+    clock: Clock,
+) -> Outcomes[T]:
+    """A request that cannot be sent when it is due is a failure of its own, never a late one that looks fast."""
+    outcomes: Outcomes[T] = Outcomes()
+    under_way: set[asyncio.Task[None]] = set()
+    due = clock.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for index, gap in zip(_numbers(pace), pace.gaps(), strict=False):
+            if not await _wait(due, pace.over, clock) or outcomes.hopeless(pace.concurrency):
+                break
+            if len(under_way) >= MAX_UNDER_WAY:
+                failure = ProbeFailure("not_sent", f"{MAX_UNDER_WAY} requests were under way.", "Lower --rate.")
+                outcomes.add(failure)
+                ended(index, failure)
+            else:
+                outcomes.late_s.append(max(0.0, clock.monotonic() - due))
+                task = group.create_task(_one(index, outcomes, ask, ended))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            due += gap
+    return outcomes
+
+
+async def _wait(due: float, over: Callable[[], bool], clock: Clock) -> bool:
+    """Until it is due; False when the load is over before that."""
+    while not over():
+        left = due - clock.monotonic()
+        if left <= 0:
+            return True
+        await asyncio.sleep(min(left, _LOOK_S))
+    return False

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from gpu_tui.bench.addresses import Candidate as Candidate
+from gpu_tui.bench.addresses import base_url as base_url
+from gpu_tui.bench.addresses import candidates as candidates
 from gpu_tui.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,8 +27,15 @@ DEFAULT_REQUESTS = 20
 DEFAULT_CONCURRENCY = 1
 DEFAULT_WARMUP = 2
 DEFAULT_TIMEOUT_S = 60.0
-
-_ENDPOINT_TAILS = ("/chat/completions", "/audio/transcriptions", "/models")
+DEFAULT_OUTPUT_TOKENS = 32
+CLIPS = ("short", "5s", "15s")
+"""The shipped clips: a short command of 1 s, a sentence of 5 s, a paragraph of 15 s."""
+DEFAULT_CLIP = "5s"
+MAX_TOKENS = 100_000
+MAX_RATE = 1000.0
+MAX_DURATION_S = 86_400.0
+VOICE_OUTPUT_TOKENS = 128
+"""Of a voice turn whose length nobody has set: room for a sentence to end."""
 
 
 class Mode(StrEnum):
@@ -36,52 +45,22 @@ class Mode(StrEnum):
     STT = "stt"
     BOTH = "both"
     """LLM, then STT; never together."""
+    INTERFERENCE = "interference"
+    """STT alone, LLM alone, then both together."""
+    VOICE = "voice"
+    """Whole turns: end of speech, transcript, first token, first sentence."""
 
 
-def base_url(url: str) -> str:
-    """The root of a service's OpenAI-compatible interface: ``localhost:8000/v1/`` → ``http://localhost:8000``.
+class Arrivals(StrEnum):
+    """When requests start."""
 
-    Raises:
-        UsageError: this is not an http or https address.
-    """
-    text = url.strip()
-    if "://" not in text:
-        text = f"http://{text}"
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise UsageError(f"The endpoint address is not a URL: {error}.", _URL_REMEDY) from None
-    if parts.scheme not in ("http", "https") or not host or not text.isprintable() or " " in text:
-        raise UsageError("The endpoint address is not an http or https URL.", _URL_REMEDY)
-    path = parts.path.rstrip("/")
-    for tail in _ENDPOINT_TAILS:
-        path = path.removesuffix(tail)
-    return f"{parts.scheme}://{parts.netloc}{path.removesuffix('/v1').rstrip('/')}"
-
-
-_URL_REMEDY = "Write it like http://127.0.0.1:8000."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A place where a service may answer."""
-
-    url: str
-    """Root of the service, without ``/v1``."""
-    origin: str
-    """Where it was found, in words: ``--llm``, ``[endpoints] llm``, ``port of judge (pid 4242)``."""
-    chosen: bool = False
-    """Named by the user: measured even where the server describes itself badly, and the API key is sent there.
-    Other candidates must prove what they are, and never see the key."""
-
-    def __post_init__(self) -> None:
-        """Bring the address to its root.
-
-        Raises:
-            UsageError: it is not an address.
-        """
-        object.__setattr__(self, "url", base_url(self.url))
+    CLOSED = "closed"
+    """Each of `concurrency` workers sends its next request when its last has ended."""
+    POISSON = "poisson"
+    """At a fixed mean rate, with random gaps: as callers come who do not know of each other. Evenly spaced ones would
+    never queue behind each other, and flatter a server that real callers make wait."""
+    CONSTANT = "constant"
+    """At a fixed rate, evenly spaced: for comparing two servers with the least noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,15 +78,34 @@ class MeasurePlan:
     """Likewise `stt_model`."""
     mode: Mode = Mode.BOTH
     requests: int = DEFAULT_REQUESTS
-    """Measured requests of each kind."""
+    """Measured requests of each kind; means nothing where `duration_s` is set."""
+    duration_s: float | None = None
+    """Send for so many seconds, per kind; what is under way then is waited for and counts. None: `requests` of them."""
     concurrency: int = DEFAULT_CONCURRENCY
-    """Requests under way at once; each worker sends its next when its last has ended (closed loop)."""
+    """Requests under way at once, in a closed loop."""
+    rate: float | None = None
+    """Requests a second, however long answers take (open loop); None: a closed loop."""
+    constant_rate: bool = False
+    """With `rate`: evenly spaced instead of `Arrivals.POISSON`."""
     warmup: int = DEFAULT_WARMUP
-    """Requests of each kind sent first and left out of every figure."""
+    """Requests of each kind sent first and left out of every figure; see `warmups`."""
     timeout_s: float = DEFAULT_TIMEOUT_S
     """Longest a single request may take, in seconds."""
     prompt_words: int = 64
-    output_tokens: int = 32
+    prompt_tokens: int | None = None
+    """Length of synthetic prompts in the server's own tokens, found out during the warm-up; None: `prompt_words`."""
+    prompts: tuple[str, ...] = ()
+    """A user's own, in turn, instead of synthetic ones."""
+    output_tokens: int | None = None
+    """Most tokens of an answer; None: `DEFAULT_OUTPUT_TOKENS`, or `VOICE_OUTPUT_TOKENS` in a voice turn."""
+    clip: str = DEFAULT_CLIP
+    """The shipped clip that is transcribed."""
+    wav: str | None = None
+    """Path of a user's own WAV instead of `clip`."""
+    voice_budget_ms: float | None = None
+    """Longest a voice turn may take until its first sentence, in ms; None: nobody has set one."""
+    refuse_traffic: bool = False
+    """Send nothing where the LLM server is answering others (vLLM's ``/metrics`` tells)."""
     seed: int = 1
     api_key_env: str | None = None
     """Name of the environment variable with the API key; the key itself is read in the child alone."""
@@ -135,7 +133,17 @@ class MeasurePlan:
         _within("--warmup", self.warmup, 0, MAX_WARMUP)
         _within("--timeout", self.timeout_s, 0.001, MAX_TIMEOUT_S)
         _within("prompt words", self.prompt_words, 1, 100_000)
-        _within("output tokens", self.output_tokens, 1, 100_000)
+        for flag, value, low, high in (
+            ("--prompt-tokens", self.prompt_tokens, 1, MAX_TOKENS),
+            ("--output-tokens", self.output_tokens, 1, MAX_TOKENS),
+            ("--rate", self.rate, 0.001, MAX_RATE),
+            ("--duration", self.duration_s, 0.1, MAX_DURATION_S),
+            ("voice_budget_ms", self.voice_budget_ms, 1, 1e7),
+        ):
+            if value is not None:
+                _within(flag, value, low, high)
+        if self.clip not in CLIPS:
+            raise UsageError(f"--clip is {self.clip!r}.", f"Give one of {', '.join(CLIPS)}.")
 
     @property
     def wants_llm(self) -> bool:
@@ -147,19 +155,34 @@ class MeasurePlan:
         """Whether speech-to-text is to be measured."""
         return self.mode is not Mode.LLM
 
+    @property
+    def together(self) -> bool:
+        """Whether a run of one kind alone would be no answer: both services are needed."""
+        return self.mode in (Mode.INTERFERENCE, Mode.VOICE)
+
+    @property
+    def warmups(self) -> int:
+        """Warm-up requests that are sent: at least one for each connection, unless none was asked for."""
+        least = 2 if self.prompt_tokens else 1  # two lengths tell words and template apart
+        return max(self.warmup, self.concurrency, least) if self.warmup else 0
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """When requests start."""
+        if self.rate is None:
+            return Arrivals.CLOSED
+        return Arrivals.CONSTANT if self.constant_rate else Arrivals.POISSON
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens of an answer."""
+        usual = VOICE_OUTPUT_TOKENS if self.mode is Mode.VOICE else DEFAULT_OUTPUT_TOKENS
+        return usual if self.output_tokens is None else self.output_tokens
+
 
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise UsageError(f"{name} is {value:g}.", f"Give a number from {low:g} to {high:g}.")
-
-
-def candidates(*urls: str | None, origin: str, chosen: bool = False) -> tuple[Candidate, ...]:
-    """A candidate for each address that is there; the first of equal ones stays.
-
-    Raises:
-        UsageError: one is not an address.
-    """
-    return tuple(Candidate(url=url, origin=origin, chosen=chosen) for url in dict.fromkeys(filter(None, urls)))
 
 
 def dump_plan(plan: MeasurePlan) -> bytes:
@@ -194,7 +217,7 @@ def run_plan(plan: MeasurePlan, emit: Callable[[Event], None]) -> Summary:
             every socket is closed by then, and no summary has been emitted.
     """
     # Here, because the TUI imports this module and must never load the HTTP client.
-    from gpu_tui.bench.runner import run_blocking
+    from gpu_tui.bench.process import run_blocking
 
     return run_blocking(plan, emit)
 
@@ -205,6 +228,6 @@ def preview_plan(plan: MeasurePlan, emit: Callable[[Event], None]) -> Preview:
     Raises:
         KeyboardInterrupt: as `run_plan`.
     """
-    from gpu_tui.bench.runner import preview_blocking
+    from gpu_tui.bench.process import preview_blocking
 
     return preview_blocking(plan, emit)

@@ -1,37 +1,56 @@
-"""A whole run in this process: find the endpoints, warm up, send the load, sum up. LLM, then STT, never together."""
+"""A whole run: find the endpoints, warm up, send the loads of the plan's mode, sum up."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import resource
-import signal
-import threading
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
+from pathlib import Path
 
 import aiohttp
 
 from gpu_tui.bench.client import ProbeFailure, open_session
 from gpu_tui.bench.discover import Discovery, Endpoint, Found
-from gpu_tui.bench.events import Event, Generator, Kind, Preview, Progress, Summary, Utilization
-from gpu_tui.bench.llm import LlmProbe
-from gpu_tui.bench.load import Outcomes, closed_loop
+from gpu_tui.bench.events import (
+    Generator,
+    Interference,
+    Kind,
+    LlmResult,
+    Preview,
+    SttResult,
+    Summary,
+    TurnDone,
+    Utilization,
+    VoiceResult,
+    VoiceTurn,
+)
+from gpu_tui.bench.load import MAX_UNDER_WAY
+from gpu_tui.bench.loader import TOGETHER_INDEX, WARMUP_INDEX, Job, Loader
 from gpu_tui.bench.oom import LogWatch
-from gpu_tui.bench.plan import MeasurePlan
-from gpu_tui.bench.results import endpoint_shown, llm_done, llm_result, stt_done, stt_result
-from gpu_tui.bench.stt import SttProbe
+from gpu_tui.bench.plan import MeasurePlan, Mode
+from gpu_tui.bench.progress import Emit, Teller, parts_of
+from gpu_tui.bench.results import endpoint_shown, figure, llm_result, stt_result, workload_of
+from gpu_tui.bench.together import SideBySide, interference
 from gpu_tui.bench.untrusted import shown, shown_url
-from gpu_tui.bench.workload import load_clip, prompt
+from gpu_tui.bench.voice import VoiceProbe, turn_done, voice_result
+from gpu_tui.bench.workload import load_clip, load_wav
 from gpu_tui.clock import Clock, SystemClock
-from gpu_tui.core.timings import LlmTimings, SttTimings
+from gpu_tui.core.timings import TurnTimings
+from gpu_tui.errors import UsageError
 
-T = TypeVar("T")
-Emit = Callable[[Event], None]
-_STDIN = 0
-_WARMUP_INDEX = 1_000_000_000
-"""Warm-up prompts are numbered from here, so that no measured one has been seen by the server before."""
+NOT_ASKED = "unmeasured: not asked for"
+BOTH_NEEDED = "unmeasured: both services are needed"
+PART_OF_VOICE = "unmeasured: only as a part of the voice turn"
+
+
+@dataclass(slots=True)
+class _Figures:
+    """What the loads of a run came to."""
+
+    llm: LlmResult | None = None
+    stt: SttResult | None = None
+    interference: Interference | None = None
+    voice: VoiceResult | None = None
+    windows: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Runner:
@@ -40,46 +59,58 @@ class Runner:
     Args:
         key: the API key; None without one.
         emit: sees every event but the summary, in order.
+
+    Raises:
+        UsageError: the plan names a WAV that is none.
     """
 
     def __init__(self, plan: MeasurePlan, emit: Emit, *, key: str | None = None, clock: Clock | None = None) -> None:
         self._plan = plan
-        self._emit = emit
         self._key = key
         self._clock = clock or SystemClock()
-        self._began = self._clock.monotonic()
-        self._total = plan.requests * (plan.wants_llm + plan.wants_stt)
-        self._done = self._errors = 0
-        self._cpu_s = self._wall_s = 0.0
-        self._ooms, self._answered = 0, False
+        self._teller = Teller(plan, emit, self._clock)
+        self._clip = load_wav(Path(plan.wav)) if plan.wav is not None else load_clip(plan.clip)
         self._reason: dict[str, str] = {}
         self._notes: list[str] = []
+        self._figures = _Figures()
 
     async def run(self) -> Summary:
-        """Measure. Cancelling it closes every socket and gives no summary."""
+        """Measure. Cancelling it closes every socket and gives no summary.
+
+        Raises:
+            UsageError: the server is answering others, and the plan refuses to disturb it.
+        """
         plan = self._plan
         logs = LogWatch(plan.log_paths)
         started_at = datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="seconds")
-        async with open_session(plan.concurrency, self._clock) as session:
+        async with open_session(plan.concurrency if plan.rate is None else MAX_UNDER_WAY, self._clock) as session:
             llm, stt = await self._find(session)
-            llm_outcomes = await self._llm(session, llm) if llm else None
-            stt_outcomes = await self._stt(session, stt) if stt else None
-        actual = llm.utilization if llm and llm.utilization is not None else plan.actual_utilization
-        # One event may be told twice, in an answer and in the log: the larger count is what is sure.
+            if plan.refuse_traffic and llm and llm.metrics.running:
+                raise UsageError(_busy(llm), "Wait, or add --despite-traffic to measure beside it.")
+            loader = Loader(plan, session, self._clock, self._teller)
+            await self._load(loader, llm, stt)
+        ooms, answered = self._ooms(loader), any(outcomes.answered for outcomes in loader.seen)
         in_logs = logs.ooms()
         if in_logs:
             self._notes.append(f"The services' log tells of CUDA out of memory {in_logs} times during the run.")
+        self._notes += _told_after(plan, loader, self._figures.llm)
         return Summary(
             started_at=started_at.replace("+00:00", "Z"),
             machine=plan.machine,
-            simulated=plan.simulated or any(map(_labelled, (llm, stt))),
-            gpu_memory_utilization=Utilization(actual=actual, planned=plan.planned_utilization),
-            llm=llm_result(llm, llm_outcomes) if llm and llm_outcomes else None,
-            stt=stt_result(stt, stt_outcomes, load_clip().audio_s) if stt and stt_outcomes else None,
+            simulated=self._simulated(llm, stt),
+            gpu_memory_utilization=self._utilization(llm),
+            llm=self._figures.llm,
+            stt=self._figures.stt,
             reason=self._reason,
             notes=self._notes,
-            oom_events=max(self._ooms, in_logs) if self._answered or logs.paths else None,
-            generator=self._generator(),
+            # One event may be told twice, in an answer and in the log: the larger count is what is sure.
+            oom_events=max(ooms, in_logs) if answered or logs.paths else None,
+            generator=_generator(loader),
+            workload=workload_of(plan, self._clip if plan.wants_stt else None),
+            arrival_lag_ms=figure(loader.late_s),
+            requests_running=llm.metrics.running if llm else None,
+            interference=self._figures.interference,
+            voice=self._figures.voice,
         )
 
     async def preview(self) -> Preview:
@@ -87,189 +118,161 @@ class Runner:
         plan = self._plan
         async with open_session(1, self._clock) as session:
             llm, stt = await self._find(session)
-        actual = llm.utilization if llm and llm.utilization is not None else plan.actual_utilization
         return Preview(
-            simulated=plan.simulated or any(map(_labelled, (llm, stt))),
+            simulated=self._simulated(llm, stt),
             llm=endpoint_shown(llm),
             stt=endpoint_shown(stt),
             reason=self._reason,
             notes=self._notes,
             requests=plan.requests,
             concurrency=plan.concurrency,
-            warmup=plan.warmup,
+            warmup=plan.warmups,
             timeout_s=plan.timeout_s,
             prompt_words=plan.prompt_words,
-            output_tokens=plan.output_tokens,
-            gpu_memory_utilization=Utilization(actual=actual, planned=plan.planned_utilization),
+            output_tokens=plan.max_tokens,
+            gpu_memory_utilization=self._utilization(llm),
+            workload=workload_of(plan, self._clip if plan.wants_stt else None),
+            requests_running=llm.metrics.running if llm else None,
         )
 
+    def _simulated(self, *endpoints: Endpoint | None) -> bool:
+        return self._plan.simulated or any(map(_labelled, endpoints))
+
+    def _utilization(self, llm: Endpoint | None) -> Utilization:
+        said = llm.utilization if llm else None
+        plan = self._plan
+        actual = said if said is not None else plan.actual_utilization
+        return Utilization(actual=actual, planned=plan.planned_utilization)
+
     async def _find(self, session: aiohttp.ClientSession) -> tuple[Endpoint | None, Endpoint | None]:
-        discovery = Discovery(session, self._plan, self._key)
-        self._progress("resolve", None, message="Looking for endpoints")
-        llm = self._found("llm", await discovery.llm()) if self._plan.wants_llm else None
-        stt = self._found("stt", await discovery.stt()) if self._plan.wants_stt else None
-        for kind, wanted in (("llm", self._plan.wants_llm), ("stt", self._plan.wants_stt)):
+        plan = self._plan
+        discovery = Discovery(session, plan, self._key)
+        self._teller.say("resolve", None, message="Looking for endpoints")
+        llm = self._found("llm", await discovery.llm()) if plan.wants_llm else None
+        stt = self._found("stt", await discovery.stt()) if plan.wants_stt else None
+        for kind, wanted in (("llm", plan.wants_llm), ("stt", plan.wants_stt)):
             if not wanted:
-                self._reason[kind] = "unmeasured: not asked for"
+                self._reason[kind] = NOT_ASKED
+        if plan.warmups > plan.warmup:
+            self._notes.append(f"Warm-ups raised from {plan.warmup} to {plan.warmups}: at least one a connection.")
+        if llm and llm.metrics.running:
+            self._notes.append(_busy(llm))
         return llm, stt
 
     def _found(self, kind: Kind, found: Found) -> Endpoint | None:
         self._notes += found.notes
         if found.endpoint is None:
             self._reason[kind] = found.reason
-            self._total -= self._plan.requests
-            self._progress("resolve", kind, message=found.reason)
+            self._teller.drop(parts_of(self._plan))
+            self._teller.say("resolve", kind, message=found.reason)
             return None
         model = shown(found.endpoint.model) if found.endpoint.model else "no model named"
         where = f"{shown_url(found.endpoint.url)} ({model}), from {found.endpoint.origin}"
-        self._progress("resolve", kind, message=where)
+        self._teller.say("resolve", kind, message=where)
         return found.endpoint
 
-    async def _llm(self, session: aiohttp.ClientSession, endpoint: Endpoint) -> Outcomes[LlmTimings]:
-        plan = self._plan
-        probe = LlmProbe(
-            session,
-            self._clock,
-            url=endpoint.url,
-            model=endpoint.model,
-            output_tokens=plan.output_tokens,
-            timeout_s=plan.timeout_s,
-            key=endpoint.key,
+    async def _load(self, loader: Loader, llm: Endpoint | None, stt: Endpoint | None) -> None:
+        if self._plan.mode is Mode.VOICE:
+            await self._voice(loader, llm, stt)
+        elif self._plan.mode is Mode.INTERFERENCE:
+            await self._interference(loader, llm, stt)
+        else:
+            self._figures.llm = await self._alone_llm(loader, llm)
+            self._figures.stt = await self._alone_stt(loader, stt)
+
+    async def _alone_llm(self, loader: Loader, endpoint: Endpoint | None) -> LlmResult | None:
+        if endpoint is None:
+            return None
+        loaded, why = await loader.alone(loader.llm(endpoint))
+        self._note("llm", why, "llm_alone", loaded.window)
+        return llm_result(endpoint, loaded.outcomes, loaded.queue)
+
+    async def _alone_stt(self, loader: Loader, endpoint: Endpoint | None) -> SttResult | None:
+        if endpoint is None:
+            return None
+        loaded, why = await loader.alone(loader.stt(endpoint, self._clip))
+        self._note("stt", why, "stt_alone", loaded.window)
+        return stt_result(endpoint, loaded.outcomes, self._clip)
+
+    def _note(self, kind: Kind, why: str, stage: str, window: tuple[float, float] | None) -> None:
+        if why:
+            self._reason[kind] = why
+        if window is not None:
+            self._figures.windows[stage] = window
+
+    async def _interference(self, loader: Loader, llm: Endpoint | None, stt: Endpoint | None) -> None:
+        teller, got = self._teller, self._figures
+        teller.stage = "stt_alone"
+        got.stt = await self._alone_stt(loader, stt)
+        teller.stage = "llm_alone"
+        got.llm = await self._alone_llm(loader, llm)
+        beside: tuple[LlmResult | None, SttResult | None] = (None, None)
+        if llm and stt and got.llm and got.stt and got.llm.n and got.stt.n:
+            teller.stage = "together"
+            side_by_side = SideBySide(self._plan, loader, teller, self._clock)
+            one, other = await side_by_side.run(loader.llm(llm, TOGETHER_INDEX), loader.stt(stt, self._clip))
+            beside = (llm_result(llm, one.outcomes, one.queue), stt_result(stt, other.outcomes, self._clip))
+            got.windows["together"] = one.window or (0.0, 0.0)
+        else:
+            self._reason["together"] = BOTH_NEEDED
+            teller.no_more()
+        got.interference = interference((got.llm, beside[0]), (got.stt, beside[1]), got.windows)
+
+    async def _voice(self, loader: Loader, llm: Endpoint | None, stt: Endpoint | None) -> None:
+        if llm is None or stt is None:
+            self._reason["voice"] = BOTH_NEEDED
+            self._teller.no_more()
+            return
+        turns: list[VoiceTurn] = []
+        probe = VoiceProbe(loader.stt_probe(stt, self._clip), loader.llm_probe(llm), loader.prompts)
+
+        def report(index: int, outcome: TurnTimings | ProbeFailure) -> TurnDone:
+            turns.append(turn_done(index, outcome, self._teller.began))
+            return TurnDone(turn=turns[-1])
+
+        job = Job(
+            kind="voice",
+            endpoint=llm,
+            ask=probe.turn,
+            warm=lambda index: probe.turn(WARMUP_INDEX + index),
+            report=report,
+            ended_at=lambda turn: turn.llm.ended,
         )
-        return await self._kind(
-            "llm",
-            lambda index: probe.ask(prompt(plan.seed, index, plan.prompt_words)),
-            lambda index, outcome: self._emit(llm_done(index, outcome, self._began)),
-        )
+        loaded, why = await loader.alone(job)
+        self._reason |= {"llm": PART_OF_VOICE, "stt": PART_OF_VOICE} | ({"voice": why} if why else {})
+        budget = self._plan.voice_budget_ms
+        self._figures.voice = voice_result(stt, llm, self._clip, loaded.outcomes, turns, budget)
 
-    async def _stt(self, session: aiohttp.ClientSession, endpoint: Endpoint) -> Outcomes[SttTimings]:
-        probe = SttProbe(
-            session,
-            self._clock,
-            url=endpoint.url,
-            model=endpoint.model,
-            clip=load_clip(),
-            timeout_s=self._plan.timeout_s,
-            key=endpoint.key,
-        )
-        return await self._kind(
-            "stt",
-            lambda _index: probe.transcribe(),
-            lambda index, outcome: self._emit(stt_done(index, outcome, self._began)),
-        )
+    def _ooms(self, loader: Loader) -> int:
+        return sum(outcomes.errors["oom"] for outcomes in loader.seen)
 
-    async def _kind(
-        self,
-        kind: Kind,
-        ask: Callable[[int], Awaitable[T]],
-        report: Callable[[int, T | ProbeFailure], None],
-    ) -> Outcomes[T]:
-        """Warm up, then load; when no warm-up goes well there is no load, and its failures are the result."""
-        plan = self._plan
-        if plan.warmup:
-            self._progress("warmup", kind)
-            warm = await closed_loop(
-                plan.warmup, plan.concurrency, lambda index: ask(_WARMUP_INDEX + index), lambda _i, _o: None
-            )
-            self._count(warm)
-            if not warm.good:
-                self._total -= plan.requests
-                self._reason[kind] = f"unmeasured: every warm-up failed: {warm.told()}"
-                return warm
-        began, before = self._clock.monotonic(), self._done
 
-        def ended(index: int, outcome: T | ProbeFailure) -> None:
-            self._done += 1
-            self._errors += isinstance(outcome, ProbeFailure)
-            report(index, outcome)
-            pace = (self._clock.monotonic() - began) / (self._done - before)
-            self._progress("load", kind, left_s=pace * (plan.requests - (self._done - before)))
+def _told_after(plan: MeasurePlan, loader: Loader, llm: LlmResult | None) -> list[str]:
+    """What to know of the load when reading its figures."""
+    notes = []
+    if plan.prompts and llm and llm.n > len(plan.prompts):
+        notes.append(f"{len(plan.prompts)} prompts for {llm.n} requests: repeated ones may come from a prefix cache.")
+    if plan.prompt_tokens is not None and not plan.prompts and plan.wants_llm and not loader.prompts.calibrated:
+        notes.append("The server did not tell how it counts tokens: the length of the prompts is an estimate.")
+    unsent = sum(outcomes.errors["not_sent"] for outcomes in loader.seen)
+    if unsent:
+        notes.append(f"{unsent} requests could not be sent when they were due: the rate is beyond the server.")
+    return notes
 
-        self._progress("load", kind)
-        cpu = _cpu_s()
-        outcomes = await closed_loop(plan.requests, plan.concurrency, ask, ended)
-        self._cpu_s += _cpu_s() - cpu
-        self._wall_s += self._clock.monotonic() - began
-        self._count(outcomes)
-        if not outcomes.good:
-            self._reason[kind] = f"unmeasured: every request failed: {outcomes.told()}"
-        return outcomes
 
-    def _count(self, outcomes: Outcomes[T]) -> None:
-        self._ooms += outcomes.errors["oom"]
-        self._answered = self._answered or outcomes.answered
+def _generator(loader: Loader) -> Generator:
+    cost = loader.cost
+    if cost.wall_s <= 0:
+        return Generator()
+    each = round(1000 * cost.cpu_s / cost.requests, 3) if cost.requests else None
+    return Generator(cpu_s=round(cost.cpu_s, 4), share=round(cost.cpu_s / cost.wall_s, 4), cpu_ms_per_request=each)
 
-    def _generator(self) -> Generator:
-        if self._wall_s <= 0:
-            return Generator()
-        return Generator(cpu_s=round(self._cpu_s, 4), share=round(self._cpu_s / self._wall_s, 4))
 
-    def _progress(self, phase: str, kind: Kind | None, *, left_s: float | None = None, message: str = "") -> None:
-        event = Progress(
-            phase=phase,  # type: ignore[arg-type]
-            kind=kind,
-            done=self._done,
-            total=self._total,
-            errors=self._errors,
-            elapsed_s=round(self._clock.monotonic() - self._began, 3),
-            left_s=None if left_s is None else round(left_s, 3),
-            message=message,
-        )
-        self._emit(event)
+def _busy(llm: Endpoint) -> str:
+    count = llm.metrics.running
+    return f"{shown_url(llm.url)} is answering {count} other request{'s' if count != 1 else ''}."
 
 
 def _labelled(endpoint: Endpoint | None) -> bool:
     """A demo server says so in its model's name: its figures are invented, however its address was come by."""
     return endpoint is not None and endpoint.model is not None and endpoint.model.startswith("SIMULATED")
-
-
-def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def run_blocking(plan: MeasurePlan, emit: Emit) -> Summary:
-    """Run the plan; see `gpu_tui.bench.plan.run_plan`."""
-
-    async def measure(runner: Runner) -> Summary:
-        return await runner.run()
-
-    summary = _blocking(plan, emit, measure)
-    emit(summary)
-    return summary
-
-
-def preview_blocking(plan: MeasurePlan, emit: Emit) -> Preview:
-    """Find what the plan would measure; see `gpu_tui.bench.plan.preview_plan`."""
-
-    async def look(runner: Runner) -> Preview:
-        return await runner.preview()
-
-    preview = _blocking(plan, emit, look)
-    emit(preview)
-    return preview
-
-
-def _blocking(plan: MeasurePlan, emit: Emit, work: Callable[[Runner], Awaitable[T]]) -> T:
-    key = os.environ.get(plan.api_key_env) if plan.api_key_env else None
-
-    async def interruptible() -> T:
-        task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        assert task is not None  # noqa: S101 - a coroutine run by asyncio.run is a task
-        if threading.current_thread() is threading.main_thread():
-            loop.add_signal_handler(signal.SIGTERM, task.cancel)
-        if plan.tethered:
-            loop.add_reader(_STDIN, _watch_tether, loop, task)
-        return await work(Runner(plan, emit, key=key))
-
-    try:
-        return asyncio.run(interruptible())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-
-
-def _watch_tether(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> None:
-    if not os.read(_STDIN, 4096):
-        loop.remove_reader(_STDIN)
-        task.cancel()

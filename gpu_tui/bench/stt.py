@@ -58,6 +58,14 @@ class SttProbe:
         Raises:
             ProbeFailure: there was none; `kind` says why.
         """
+        return (await self.hear())[0]
+
+    async def hear(self) -> tuple[SttTimings, str]:
+        """The stamps of one transcript, and the transcript, which is untrusted.
+
+        Raises:
+            ProbeFailure: there was none; `kind` says why.
+        """
         form = self._form()
         queued, sent = self._now(), Sent()
         try:
@@ -75,8 +83,8 @@ class SttProbe:
                 ended = self._now()
         except CLIENT_ERRORS as error:
             raise failure_of(error, self._base) from None
-        _check(body, self._key)
-        return SttTimings(queued=queued, started=sent.at, ended=ended, audio_s=self._clip.audio_s)
+        text = _text(body, self._key)
+        return SttTimings(queued=queued, started=sent.at, ended=ended, audio_s=self._clip.audio_s), text
 
     def _form(self) -> aiohttp.FormData:
         form = aiohttp.FormData()
@@ -87,7 +95,7 @@ class SttProbe:
         return form
 
 
-def _check(body: bytes, key: str | None) -> None:
+def _text(body: bytes, key: str | None) -> str:
     try:
         answer: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -95,5 +103,7 @@ def _check(body: bytes, key: str | None) -> None:
     if isinstance(answer, dict) and answer.get("error") is not None:
         raise told(body, "server_error", key)
     # Empty text is a transcript too: what the model heard is not what is measured.
-    if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
+    text = answer.get("text") if isinstance(answer, dict) else None
+    if not isinstance(text, str):
         raise ProbeFailure("bad_answer", "The answer is not a transcript.")
+    return text

@@ -39,6 +39,8 @@ FLAG_SETTINGS = {
     "concurrency": "measure.concurrency",
     "warmup": "measure.warmup",
     "timeout": "measure.timeout_s",
+    "prompt_tokens": "measure.prompt_tokens",
+    "output_tokens": "measure.output_tokens",
 }
 """Flags of any command that outrank a setting: the attribute argparse gives them -> the key path."""
 

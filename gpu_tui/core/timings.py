@@ -36,6 +36,8 @@ class LlmTimings:
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     """As the server's usage says; None when it says nothing."""
+    sentence: float | None = None
+    """The first whole sentence has arrived; None when none ended within the answer."""
 
     @property
     def streamed(self) -> bool:
@@ -69,6 +71,25 @@ class LlmTimings:
         tokens_after_first = self.output_tokens * (1 - 1 / len(self.chunks))
         return (self.chunks[-1] - self.chunks[0]) / tokens_after_first
 
+    @property
+    def tpot_s(self) -> float | None:
+        """Time per output token after the first: ``(end − first chunk) ÷ (tokens − 1)``, as vLLM's benchmark has it.
+
+        None with fewer than two chunks, where no time between tokens can be seen, or fewer than two tokens. Where
+        chunks carry several tokens, or parts of one, it is `mean_itl_s`: the first chunk's others took no time.
+        """
+        if len(self.chunks) < 2 or self.ended is None or self.output_tokens is None or self.output_tokens < 2:
+            return None
+        if not _one_a_chunk(self.output_tokens, len(self.chunks), 1):
+            return self.mean_itl_s
+        return (self.ended - self.chunks[0]) / (self.output_tokens - 1)
+
+
+def _one_a_chunk(tokens: int, chunks: int, streams: int) -> bool:
+    """Whether usage bears it out that chunks are single tokens; one end-of-text token a stream may bring no chunk."""
+    few = tokens - streams <= TOKENS_PER_CHUNK_TOLERANCE * chunks
+    return few and chunks <= TOKENS_PER_CHUNK_TOLERANCE * tokens
+
 
 class ItlBasis(StrEnum):
     """What the samples of inter-token latency are."""
@@ -78,14 +99,14 @@ class ItlBasis(StrEnum):
     CHUNK_GAPS = "chunk_gaps"
     """Gaps between chunks of a server that does not say how many tokens they carried."""
     MEAN_PER_TOKEN = "mean_per_token"  # noqa: S105 - no password
-    """One mean per request: chunks carried several tokens, so single gaps cannot be seen."""
+    """One mean per request: chunks carried several tokens or parts of one, so single gaps cannot be seen."""
 
 
 def inter_token_latencies(requests: Sequence[LlmTimings]) -> tuple[tuple[float, ...], ItlBasis | None]:
     """All inter-token latencies of these requests in seconds, and what they are; ((), None) when there are none.
 
     A chunk of four tokens every 40 ms is an ITL of 10 ms, not 40: usage decides for the run as a whole, so that
-    gaps and means are never mixed. One end-of-text token per request is allowed to bring no chunk.
+    gaps and means are never mixed.
     """
     streams = [timings for timings in requests if len(timings.chunks) > 1]
     if not streams:
@@ -95,7 +116,7 @@ def inter_token_latencies(requests: Sequence[LlmTimings]) -> tuple[tuple[float, 
     if len(counts) < len(streams):
         return gaps, ItlBasis.CHUNK_GAPS
     chunks = sum(len(timings.chunks) for timings in streams)
-    if sum(counts) - len(streams) <= TOKENS_PER_CHUNK_TOLERANCE * chunks:
+    if _one_a_chunk(sum(counts), chunks, len(streams)):
         return gaps, ItlBasis.TOKEN_GAPS
     means = (timings.mean_itl_s for timings in streams)
     return tuple(mean for mean in means if mean is not None), ItlBasis.MEAN_PER_TOKEN
@@ -144,3 +165,37 @@ class SttTimings:
         if latency is None or not self.audio_s:
             return None
         return latency / self.audio_s
+
+    @property
+    def rtfx(self) -> float | None:
+        """Its inverse: audio ÷ processing seconds; above 1 is faster than speech."""
+        rtf = self.rtf
+        return 1 / rtf if rtf else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnTimings:
+    """One voice turn. Its stages follow each other without a gap, and add up to `total_s`."""
+
+    stt: SttTimings
+    llm: LlmTimings
+
+    @property
+    def stt_s(self) -> float | None:
+        """End of speech, which is when the clip is sent, until the transcript has been read."""
+        return self.stt.latency_s
+
+    @property
+    def first_token_s(self) -> float | None:
+        """Transcript until the first token; None when the answer was not streamed."""
+        return _span(self.stt.ended, self.llm.chunks[0]) if self.llm.chunks else None
+
+    @property
+    def first_sentence_s(self) -> float | None:
+        """First token until the first whole sentence. None when there was none, or no stream to see it in."""
+        return _span(self.llm.chunks[0], self.llm.sentence) if self.llm.chunks else None
+
+    @property
+    def total_s(self) -> float | None:
+        """End of speech until the first whole sentence can be spoken."""
+        return _span(self.stt.started, self.llm.sentence)

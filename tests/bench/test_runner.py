@@ -59,7 +59,7 @@ async def test_a_whole_run_warm_ups_left_out() -> None:
     assert summary.stt.latency_ms is not None
     assert summary.stt.latency_ms.min >= 10
     assert summary.stt.rtf is not None
-    assert summary.stt.rtf.p50 == pytest.approx(summary.stt.latency_ms.p50 / 1000 / 4.139, rel=0.01)
+    assert summary.stt.rtf.p50 == pytest.approx(summary.stt.latency_ms.p50 / 1000 / 5, rel=0.01)
     assert summary.gpu_memory_utilization.planned == 0.4
     assert summary.generator.cpu_s is not None
     assert summary.generator.share is not None

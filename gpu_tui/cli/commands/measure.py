@@ -12,14 +12,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpu_tui.cli import output
-from gpu_tui.errors import SourceUnavailable
+from gpu_tui.cli.main import COMPLETE_FILE
+from gpu_tui.errors import SourceUnavailable, UsageError
 
 if TYPE_CHECKING:
     from gpu_tui.bench.demo import DemoAddresses
-    from gpu_tui.bench.events import Event, Figure, Preview, Summary, Utilization
+    from gpu_tui.bench.events import Event, Preview, Summary
     from gpu_tui.bench.plan import MeasurePlan
     from gpu_tui.config import Settings
     from gpu_tui.core.books import Books
@@ -29,8 +31,13 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result", "Preview", "Summary")
 
 MEASURED, NOTHING_MEASURED, INTERRUPTED = 0, 3, 130
-_MAX_PLAN_BYTES = 1024 * 1024
+_MAX_PLAN_BYTES = 8 * 1024 * 1024
+"""Prompts of a user's own are in it: up to 512 KiB, each byte up to six in JSON."""
 _UTILIZATION = "model.gpu_memory_utilization"
+
+
+_MODES = ("llm", "stt", "both", "interference", "voice")
+_CLIPS = ("short", "5s", "15s")
 
 
 class _ReaderGone(KeyboardInterrupt):
@@ -44,11 +51,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--llm-model", metavar="NAME", help="its model; default: what the server lists")
     add("--stt", metavar="URL", help="the speech-to-text server; default: likewise")
     add("--stt-model", metavar="NAME", help="its model; default: likewise")
-    add("--mode", choices=("llm", "stt", "both"), default="both", help="both: LLM, then STT, never together")
-    add("--requests", type=int, metavar="N", help="measured requests of each kind (default 20)")
+    add("--mode", choices=_MODES, default="both", help="both: LLM, then STT, never together; see the README")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--requests", type=int, metavar="N", help="measured requests of each kind (default 20)")
+    amount.add_argument("--duration", type=float, metavar="S", help="send for so many seconds instead, each kind")
     add("--concurrency", type=int, metavar="N", help="requests under way at once (default 1)")
-    add("--warmup", type=int, metavar="N", help="requests of each kind sent first and left out (default 2)")
+    add("--rate", type=float, metavar="R", help="requests a second instead, however long answers take")
+    add("--arrivals", choices=("poisson", "constant"), help="with --rate: gaps as of callers (default), or even ones")
+    add("--warmup", type=int, metavar="N", help="requests sent first and left out (default 2, at least --concurrency)")
     add("--timeout", type=float, metavar="S", help="longest a request may take, in seconds (default 60)")
+    text = parser.add_mutually_exclusive_group()
+    text.add_argument("--prompt-tokens", type=int, metavar="N", help="length of synthetic prompts (default 64 words)")
+    prompts = text.add_argument("--prompts", type=Path, metavar="FILE", help="prompts of yours, one a line")
+    add("--output-tokens", type=int, metavar="N", help="most tokens of an answer (default 32)")
+    sound = parser.add_mutually_exclusive_group()
+    sound.add_argument("--clip", choices=_CLIPS, help="the shipped clip to transcribe (default 5s)")
+    wav = sound.add_argument(
+        "--wav", type=Path, metavar="FILE", help="a recording of yours: PCM, 16 bit, mono or stereo"
+    )
+    for action in (prompts, wav):
+        vars(action)["complete"] = COMPLETE_FILE
+    add("--despite-traffic", action="store_true", help="also measure while the LLM server is answering others")
     add("--dry-run", action="store_true", help="show the endpoints, models and load, and measure nothing")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="one object at the end")
@@ -63,21 +86,23 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         0 when anything was measured (or would be), 3 when nothing could be, 130 when interrupted.
 
     Raises:
-        UsageError: an address or a number means nothing, or it is open which GPU or vLLM instance is meant.
+        UsageError: an address, a number or a file means nothing, it is open which GPU or vLLM instance is meant, or the
+            server is answering others.
         SourceUnavailable: the machine cannot be read, and no endpoint is named that could do without.
         BrokenPipeError: nobody reads stdout any more; the run has ended.
     """
     from gpu_tui.bench.plan import preview_plan, run_plan
+    from gpu_tui.cli.measure_text import preview_text, summary_text
 
     try:
         with _plan(args, settings) as plan:
             emit = _emitter(args)
             if args.dry_run:
                 preview = preview_plan(plan, emit)
-                _show(args, preview, _preview_text)
+                _show(args, preview, preview_text)
                 return MEASURED if preview.llm or preview.stt else NOTHING_MEASURED
             summary = run_plan(plan, emit)
-            _show(args, summary, _summary_text)
+            _show(args, summary, summary_text)
             return MEASURED if summary.measured else NOTHING_MEASURED
     except _ReaderGone:
         raise BrokenPipeError from None
@@ -101,13 +126,39 @@ def _plan(args: argparse.Namespace, settings: Settings) -> Iterator[MeasurePlan]
 
     def made(demo: DemoAddresses | None) -> MeasurePlan:
         plan = wiring.measure_plan(settings, options, snapshot, books, planned, demo=demo)
-        return replace(plan, mode=Mode(args.mode), machine=plan.machine or os.uname().nodename)
+        return replace(plan, **_load(args), mode=Mode(args.mode), machine=plan.machine or os.uname().nodename)
 
     if not options.simulated:
         yield made(None)
         return
     with wiring.demo_servers(snapshot) as servers:
         yield made(servers.start())
+
+
+def _load(args: argparse.Namespace) -> dict[str, Any]:
+    """The part of the load that is no setting, by the plan's fields.
+
+    Raises:
+        UsageError: a file is not what its flag takes.
+    """
+    from gpu_tui.bench.workload import load_wav, read_prompts
+
+    if args.arrivals is not None and args.rate is None:
+        raise UsageError("--arrivals means nothing without --rate.", "Add --rate, or leave it out.")
+    load: dict[str, Any] = {
+        "duration_s": args.duration,
+        "rate": args.rate,
+        "constant_rate": args.arrivals == "constant",
+        "refuse_traffic": not args.despite_traffic and not args.dry_run,
+    }
+    if args.prompts is not None:
+        load["prompts"] = read_prompts(args.prompts)
+    if args.clip is not None:
+        load["clip"] = args.clip
+    if args.wav is not None:
+        load_wav(args.wav)  # a mistake is told before anything is asked of a server
+        load["wav"] = str(args.wav.absolute())
+    return load
 
 
 def _machine(options: Options, settings: Settings) -> tuple[Snapshot | None, Books | None]:
@@ -138,7 +189,7 @@ def _first_line() -> bytes:
 
 
 def _emitter(args: argparse.Namespace) -> Callable[[Event], None]:
-    from gpu_tui.bench.events import Progress, RequestDone, encode_event
+    from gpu_tui.bench.events import Progress, RequestDone, TurnDone, encode_event
 
     def as_lines(event: Event) -> None:
         _write(encode_event(event) + b"\n")
@@ -148,6 +199,8 @@ def _emitter(args: argparse.Namespace) -> Callable[[Event], None]:
             output.note(f"{event.kind.upper()}: {event.message}")
         elif isinstance(event, RequestDone) and event.error:
             output.note(f"{event.kind.upper()} request {event.index}: {event.message}")
+        elif isinstance(event, TurnDone) and event.turn.error:
+            output.note(f"turn {event.turn.index}: {event.turn.message}")
 
     return as_lines if args.jsonl else for_people
 
@@ -168,72 +221,3 @@ def _write(data: bytes) -> None:
     except BrokenPipeError:
         # A parent that died, or `head`: to go on would be load for nothing.
         raise _ReaderGone from None
-
-
-def _summary_text(summary: Summary) -> str:
-    lines = ["SIMULATED endpoints: these figures are invented."] if summary.simulated else []
-    llm, stt = summary.llm, summary.stt
-    if llm is not None:
-        lines += ["", f"LLM  {llm.url}  {llm.model or 'no model named'}  n={llm.n}"]
-        lines += [_HEADER] if llm.n else []
-        lines += _rows(("TTFT", llm.ttft_ms), ("ITL", llm.itl_ms), ("end to end", llm.e2e_ms), unit="ms")
-        if llm.output_tokens_per_s is not None:
-            lines.append(f"  {llm.output_tokens_per_s:.1f} output tokens/s")
-        if llm.not_streamed:
-            lines.append(f"  {llm.not_streamed} answers came whole, not streamed: no time to first token")
-        if llm.itl_basis == "mean_per_token":
-            lines.append("  chunks carry several tokens: ITL is the mean per token of each answer")
-        lines += _error_lines(llm.errors)
-    if stt is not None:
-        lines += ["", f"STT  {stt.url}  {stt.model or 'no model named'}  n={stt.n}  clip {stt.audio_s:.1f} s"]
-        lines += [_HEADER] if stt.n else []
-        lines += _rows(("latency", stt.latency_ms), unit="ms") + _rows(("RTF", stt.rtf), unit="", digits=3)
-        lines += _error_lines(stt.errors)
-    lines += ["", *_foot(summary.reason, summary.notes, summary.gpu_memory_utilization)]
-    cost = summary.generator
-    if cost.cpu_s is not None and cost.share is not None:
-        lines.append(f"measuring took {cost.cpu_s:.2f} s of CPU, {cost.share:.1%} of a core during the load")
-    if summary.oom_events:
-        lines.append(f"! {summary.oom_events} answers reported CUDA out of memory")
-    return "\n".join(lines).strip("\n")
-
-
-def _preview_text(preview: Preview) -> str:
-    lines = ["SIMULATED endpoints."] if preview.simulated else []
-    for name, shown in (("LLM", preview.llm), ("STT", preview.stt)):
-        if shown is not None:
-            lines.append(f"{name}  {shown.url}  from {shown.origin}")
-            lines.append(f"     model {shown.model or 'not named'}  from {shown.model_origin}")
-    lines.append(
-        f"load  {preview.requests} requests of each kind after {preview.warmup} to warm up, {preview.concurrency} at "
-        f"once, at most {preview.timeout_s:g} s each; prompts of {preview.prompt_words} words, "
-        f"{preview.output_tokens} output tokens"
-    )
-    lines += _foot(preview.reason, preview.notes, preview.gpu_memory_utilization)
-    return "\n".join([*lines, "Nothing was measured."])
-
-
-_HEADER = f"  {'':<12}{'p50':>10}{'p95':>10}{'p99':>10}{'min':>10}{'max':>10}{'mean':>10}"
-
-
-def _rows(*rows: tuple[str, Figure | None], unit: str, digits: int = 1) -> list[str]:
-    return [
-        f"  {name:<12}"
-        + "".join(f"{value:>10.{digits}f}" for value in (f.p50, f.p95, f.p99, f.min, f.max, f.mean))
-        + f" {unit}".rstrip()
-        for name, f in rows
-        if f is not None
-    ]
-
-
-def _error_lines(errors: dict[str, int]) -> list[str]:
-    return ["  errors: " + ", ".join(f"{kind} {count}" for kind, count in errors.items())] if errors else []
-
-
-def _foot(reason: dict[str, str], notes: list[str], utilization: Utilization) -> list[str]:
-    lines = [f"{kind.upper()}  {text}" for kind, text in reason.items()]
-    lines += [f"note: {note}" for note in notes]
-    actual, planned = utilization.actual, utilization.planned
-    running = "unknown" if actual is None else f"{actual:g}"
-    lines.append(f"gpu_memory_utilization: running {running}" + ("" if planned is None else f", planned {planned:g}"))
-    return lines
