@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.worker import WorkerFailed
 
 from gpu_tui import wiring
 from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.config import Settings
-from gpu_tui.core.books import Service, keep_books
+from gpu_tui.core.books import keep_books
 from gpu_tui.core.checks import CheckReport
 from gpu_tui.core.history import History
 from gpu_tui.core.snapshot import Fault, Gpu, Snapshot
@@ -26,20 +27,16 @@ from gpu_tui.telemetry.poller import Reading
 from gpu_tui.tui import texts
 from gpu_tui.tui.messages import MachineRead
 from gpu_tui.tui.run import Runner
-from gpu_tui.tui.screens.dialogs import ChoiceDialog, ConfirmDialog, TextDialog
+from gpu_tui.tui.screens.dialogs import ConfirmDialog
 from gpu_tui.tui.screens.main import MainScreen
-from gpu_tui.tui.screens.plot import PlotScreen
 from gpu_tui.tui.styling import COLOUR_BLIND, DEFAULTS, THEMES
 from gpu_tui.tui.telemetry import Telemetry, fault_of
 from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.keys import Keys
 from gpu_tui.tui.widgets.latency import LatencyPanel, RunView, progress_line
 from gpu_tui.tui.widgets.verdict import Verdict
-from gpu_tui.view.explain import age_words, explain, reading_origin
-from gpu_tui.view.explorer import Explorer
+from gpu_tui.view.explorer import Explorer, series_of
 from gpu_tui.view.plots import Level
-from gpu_tui.view.rows import check_lines
-from gpu_tui.view.spans import plain
 from gpu_tui.view.verdict import headline, notes, sentence
 
 if TYPE_CHECKING:
@@ -68,7 +65,10 @@ class GpuTuiApp(App[None]):
     CSS_PATH = "app.tcss"
     TITLE = "gpu-tui"
     ENABLE_COMMAND_PALETTE = True
-    BINDINGS = [Binding("ctrl+q,ctrl+c", "quit", "Quit", show=False, priority=True, id="quit.now")]
+    BINDINGS = [
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="quit.now"),
+        Binding("ctrl+c", "interrupt", "Interrupt", show=False, priority=True, id="quit.interrupt"),
+    ]
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class GpuTuiApp(App[None]):
         elif reading.error is not None:
             self.telemetry.last_error = fault_of(reading.error)
             self.explorer.fail(self.telemetry.last_error)
-        self._show()
+        self.show_machine()
 
     def see(self, snapshot: Snapshot) -> None:
         """Take in one snapshot."""
@@ -176,7 +176,7 @@ class GpuTuiApp(App[None]):
             shown = gpu is self.explorer.gpu
             books = self.explorer.books() if shown else keep_books(snapshot, gpu, self.explorer.classifier)
             if books is not None:
-                values = {service.name: service.used_bytes for service in books.services}
+                values = {series_of(service, books): service.used_bytes for service in books.services}
                 self._histories.setdefault(gpu.key, History()).add(snapshot.taken_monotonic, values)
         if not self._settled and snapshot.gpus:
             self._settle(snapshot)
@@ -205,11 +205,12 @@ class GpuTuiApp(App[None]):
         hanging = self.telemetry.hanging_fault()
         if hanging is not None and not self.paused:
             self.explorer.fail(hanging)
-            self._show()
+            self.show_machine()
         else:
             self._show_header()
 
-    def _show(self) -> None:
+    def show_machine(self) -> None:
+        """Show the last reading, or what keeps it from being one."""
         self._show_header()
         gpu = self.explorer.gpu
         fault = self.explorer.problem or (gpu.faults[0] if gpu is not None and gpu.faults else None)
@@ -289,81 +290,7 @@ class GpuTuiApp(App[None]):
         if view.state in ("refused", "failed", "done") and small:
             self.main.panels.show_latency(self.main)
 
-    # Dialogs
-
-    def show_help(self) -> None:
-        """Help for the focused panel first."""
-        named = {
-            "services": "Production services",
-            "history": "Memory",
-            "slider": "Utilization",
-            "bars": "Bars",
-            "verdict": "Verdict",
-            "checks": "Checks",
-            "latency": "Latency",
-        }
-        panels = [(title, getattr(self.main.query_one(f"#{id_}"), "HELP", "")) for id_, title in named.items()]
-        focused = self.main.focused
-        ids = [node.id for node in focused.ancestors_with_self] if focused is not None else []
-        current = next((named[id_] for id_ in ids if id_ in named), "Utilization")
-        bindings = [b for b in MainScreen.BINDINGS if isinstance(b, Binding)]
-        self.push_screen(TextDialog("Help", texts.help_lines(current, panels, bindings)))
-
-    def explain(self) -> None:
-        """Every figure with its source."""
-        report, snapshot = self.explorer.report(), self.explorer.snapshot
-        if report is None or snapshot is None:
-            self.notify("Nothing has been read yet.", severity="warning")
-            return
-        figures = explain(report, snapshot, self.telemetry.age_s(), self.main.utilization_origin)
-        lines = texts.explain_lines(figures, self.sentence(report))
-        self.push_screen(TextDialog("Where these numbers come from", lines))
-
-    def show_plots(self) -> None:
-        """The run's plots, as large as the screen."""
-        view = self.runner.view
-        if not any(request.error is None for request in view.requests):
-            self.notify("Nothing has been measured yet; r runs.", severity="warning")
-            return
-        self.push_screen(PlotScreen(view.requests, view.levels, view.simulated))
-
-    def show_processes(self, service: Service) -> None:
-        """Who a service is."""
-        gpu, snapshot = self.explorer.gpu, self.explorer.snapshot
-        if gpu is not None and snapshot is not None:
-            lines = texts.process_lines(service, gpu, snapshot)
-            self.push_screen(TextDialog(f"{service.name}: who it is on GPU {gpu.index}", lines))
-
-    def choose_gpu(self) -> None:
-        """Choose among several GPUs."""
-        snapshot = self.explorer.snapshot
-        if snapshot is None or len(snapshot.gpus) < 2:
-            self.notify("This machine has one GPU.")
-            return
-        rows = [(g.key, texts.gpu_line(g, keep_books(snapshot, g, self.explorer.classifier))) for g in snapshot.gpus]
-        current = self.explorer.gpu
-
-        def chosen(key: str | None) -> None:
-            if key is not None:
-                self.explorer.choose_gpu(key)
-                self._show()
-
-        self.push_screen(ChoiceDialog("GPU", rows, current.key if current else None), chosen)
-
-    def choose_restarts(self) -> None:
-        """Choose which vLLM instance restarts."""
-        books = self.explorer.books()
-        if books is None or not books.instances:
-            self.notify("No vLLM instance runs on this GPU; nothing restarts.")
-            return
-        rows = [(str(i.owner_pid), texts.instance_line(i)) for i in books.instances]
-        current = str(books.chosen.owner_pid) if books.chosen else None
-
-        def chosen(pid: str | None) -> None:
-            if pid is not None:
-                self.restart_with(int(pid))
-
-        self.push_screen(ChoiceDialog("Which vLLM instance restarts with the plan?", rows, current), chosen)
+    # What the dialogs bring about
 
     def restart_with(self, owner_pid: int | None) -> None:
         """Make this instance the one that restarts."""
@@ -373,7 +300,7 @@ class GpuTuiApp(App[None]):
             self.notify("Only a vLLM instance can restart with the plan.", severity="warning")
             return
         self.explorer.choose_restarts(found[0])
-        self._show()
+        self.show_machine()
 
     def offer_demo(self) -> None:
         """Switch to the demo machine, which is labelled simulated; only when asked."""
@@ -388,29 +315,28 @@ class GpuTuiApp(App[None]):
         self.paused = False
         self.runner.forget()
         self.telemetry.start(wiring.open_source(self.options, self.settings, self.clock))
-        self._show()
-
-    # Copying
+        self.show_machine()
 
     def copy(self, text: str) -> None:
         """To the clipboard by OSC 52, which also works over ssh where the terminal allows it."""
         self.copy_to_clipboard(text)
         self.notify(f"Copied: {text.splitlines()[0]}")
 
-    def copy_verdict(self) -> None:
-        """Copy sentence, breakdown and where the figures are from."""
-        report, snapshot, gpu = self.explorer.report(), self.explorer.snapshot, self.explorer.gpu
-        if report is None or snapshot is None or gpu is None:
-            self.notify("Nothing has been read yet.", severity="warning")
-            return
-        origin = reading_origin(snapshot, self.telemetry.age_s())
-        lines = [
-            self.sentence(report),
-            f"--gpu-memory-utilization {report.gpu_memory_utilization:.3f} on GPU {gpu.index} {gpu.name} ({gpu.uuid})",
-            *(plain(line) for line in check_lines(report)),
-            ", ".join(filter(None, (f"{origin.kind.value}: {origin.source}", age_words(origin)))),
-        ]
-        self.copy("\n".join(lines))
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """A toast. Its words may hold what others wrote (GPU names, paths), so they are never read as markup."""
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=False)
+
+    def action_interrupt(self) -> None:
+        """Ctrl-C: leave as a command does that was interrupted."""
+        self.exit(return_code=130)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action of the explorer, and Textual's own."""

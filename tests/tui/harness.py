@@ -77,7 +77,7 @@ def fill_history(app: GpuTuiApp, scenario: str, seconds: int, step: float = 2.0)
         at += step
     app.telemetry.last_seen = clock.monotonic()
     app.see(scenario_at(scenario, clock, 0.0))
-    app._show()
+    app.show_machine()
 
 
 def figure(samples: list[float]) -> Figure:

@@ -16,6 +16,7 @@ from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
 from gpu_tui.tui.screens.plot import PlotScreen, Reading
 from gpu_tui.tui.widgets.checks import CheckLines
 from gpu_tui.tui.widgets.header import Header
+from gpu_tui.tui.widgets.history import HistoryPanel
 from gpu_tui.tui.widgets.keys import Keys
 from gpu_tui.tui.widgets.latency import LatencyLines
 from gpu_tui.tui.widgets.panel import Panel
@@ -491,3 +492,33 @@ async def test_plots_grow_to_the_whole_screen_and_are_read_by_a_cursor() -> None
         assert "percent of requests" in app.screen.query_one(Reading).text
         await pilot.press("escape")
         assert app.screen is app.main
+
+
+async def test_the_history_of_an_instance_is_its_own_whichever_restarts() -> None:
+    app = make_app(two_servers)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        history = app.history_of(app.explorer.gpu)
+        assert history is not None
+        assert {"vllm:8001", "vllm:8002"} <= set(history.names())
+        assert "judge" not in history.names()
+        app.restart_with(20)
+        await pilot.pause()
+        assert "judge" in words(app, HistoryPanel)
+
+
+async def test_a_toast_is_never_read_as_markup() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        app.main.notify("[red]GPU[/red] [nonsense")
+        await pilot.pause(0.1)
+        assert all(not toast.markup for toast in app._notifications)
+
+
+async def test_ctrl_c_leaves_as_an_interrupted_command() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press("ctrl+c")
+    assert app.return_code == 130

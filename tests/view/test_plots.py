@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_tui.bench.events import RequestDone
-from gpu_tui.tui.widgets.plot import draw_plot, nice_ticks
+from gpu_tui.tui.widgets.plot import draw_plot, nice_ticks, round_below
 from gpu_tui.view.plots import PLOTS, Level, by_request, distribution, over_time
 from gpu_tui.view.spans import plain
 
@@ -75,7 +75,15 @@ def test_a_plot_keeps_to_its_room_and_tells_targets() -> None:
             assert max(len(plain(line).rstrip()) for line in lines) >= width - 2
     legend = plain(draw_plot(by_request(done, [Level("LLM target", 700.0)]), 116, 20)[0])
     assert "● TTFT" in legend
-    assert "LLM target" in legend
+    assert "LLM target 700" in legend
+    narrow = draw_plot(by_request(done, [Level("LLM target", 700.0)]), 40, 12)
+    assert "target" not in plain(narrow[0])
+    assert not any("┈" in plain(line) for line in narrow), "no line that nothing explains"
+
+
+@given(st.floats(0.001, 1e6), st.integers(1, 20))
+def test_the_largest_round_number_below(top: float, most: int) -> None:
+    assert round_below(top) <= top < 2.5 * round_below(top) * (1 + 1e-9)
 
 
 @given(st.floats(0.001, 1e6), st.integers(1, 20))

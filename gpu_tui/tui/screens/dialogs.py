@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, OptionList, Static
 from textual.widgets.option_list import Option
@@ -34,7 +35,7 @@ class TextDialog(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """A box with a title."""
         with VerticalScroll(classes="dialog") as box:
-            box.border_title = self._heading
+            box.border_title = Content(self._heading)
             box.border_subtitle = "↑↓ scroll, esc closes"
             yield Static(content(self._lines), classes="dialog-text")
 
@@ -61,7 +62,7 @@ class ConfirmDialog(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Text above, answers below."""
         with Vertical(classes="dialog -small") as box:
-            box.border_title = self._heading
+            box.border_title = Content(self._heading)
             with VerticalScroll(classes="confirm-text", can_focus=False):
                 yield Static(content(self._lines), classes="dialog-text")
             with Horizontal(classes="answers"):
@@ -91,7 +92,7 @@ class ChoiceDialog(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """The list."""
         with Vertical(classes="dialog -small") as box:
-            box.border_title = self._heading
+            box.border_title = Content(self._heading)
             box.border_subtitle = "enter chooses, esc closes"
             yield OptionList(*(Option(content([line]), id=key) for key, line in self._options))
 

@@ -7,6 +7,7 @@ from gpu_tui.core.history import History
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.units import bytes_to_mib
 from gpu_tui.view.braille import Canvas
+from gpu_tui.view.explorer import series_of
 from gpu_tui.view.spans import Line, cells
 
 _LEFT = 6
@@ -52,15 +53,15 @@ class HistoryPanel(Panel):
         total = float(self._total)
         if self._planned is not None:
             canvas.level(self._planned, total, "warn")
-        running = [s.name for s in books.services if s.running]
+        running = {s.name: series_of(s, books) for s in books.services if s.running}
         if not books.listed:
-            running = [name for name in history.names() if any(history.resample(name, canvas.dots[0]))]
-        for name in reversed(running):
-            canvas.line(history.resample(name, canvas.dots[0]), total, f"fg-{name}")
+            running = {name: name for name in history.names() if any(history.resample(name, canvas.dots[0]))}
+        for name, series in reversed(running.items()):
+            canvas.line(history.resample(series, canvas.dots[0]), total, f"fg-{name}")
         lines = canvas.lines()
         labels = {0: f"{bytes_to_mib(self._total):.0f}", len(lines) - 1: "0"}
         drawn: list[Line] = [[(f"{labels.get(i, ''):>5} ", "dim"), *line] for i, line in enumerate(lines)]
-        return [*drawn, self._legend(running, width)]
+        return [*drawn, self._legend(list(running), width)]
 
     def _legend(self, names: list[str], width: int) -> Line:
         line: Line = []

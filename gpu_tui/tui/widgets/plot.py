@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from gpu_tui.tui.widgets.panel import Panel
-from gpu_tui.view.plots import Plot
+from gpu_tui.view.plots import Level, Plot
 from gpu_tui.view.spans import Line, plain
 
 
@@ -53,7 +53,9 @@ def draw_plot(plot: Plot, width: int, height: int) -> list[Line]:
     figure.plot_size(width, height - 1)
     points = [point for series in plot.series for point in series.points]
     highest, last = max(y for _, y in points), max(x for x, _ in points)
-    shown = [level for level in plot.levels if level.value <= 1.6 * highest]
+    legend, told = _legend(plot, width)
+    # A line that nothing explains is worse than none, and one far above the points would press them flat.
+    shown = [level for level in told if level.value <= 1.6 * highest]
     top = max(highest, *(level.value for level in shown), 0.001) * 1.08
     for level in shown:
         figure.line(level.value, 0, style="dotted")
@@ -65,22 +67,37 @@ def draw_plot(plot: Plot, width: int, height: int) -> list[Line]:
             figure.draw(figure.signal(list(xs), list(ys), marker=series.marker))
     y_ticks, x_ticks = nice_ticks(top, max(2, (height - 4) // 2)), nice_ticks(last, max(2, width // 10))
     y_ticks = [tick for tick in y_ticks if tick <= top]
+    if len(y_ticks) == 1:
+        y_ticks.append(round_below(top))
     figure.ruler("y", 0).lim(0, top)
     figure.ruler("y", 0).ticks(y_ticks, [f"{tick:g}" for tick in y_ticks])
     figure.ruler("x", 0).lim(0, max(last, x_ticks[-1]))
     figure.ruler("x", 0).ticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
     text: str = figure.build().string(colorless=True)
     tones = {series.marker: series.tone for series in plot.series}
-    return [_legend(plot, width), *(_toned(row, tones) for row in text.splitlines())]
+    return [legend, *(_toned(row, tones) for row in text.splitlines())]
 
 
-def _legend(plot: Plot, width: int) -> Line:
+def _legend(plot: Plot, width: int) -> tuple[Line, list[Level]]:
+    """The legend as far as it fits, and the levels that it tells."""
     line: Line = [(f"ms {plot.title}:  ", "dim")]
     line += [(f"{series.marker} {series.name}  ", series.tone) for series in plot.series if series.points]
-    line += [(f"┄ {level.name}  ", "dim") for level in plot.levels]
+    told = []
+    for level in plot.levels:
+        entry: Line = [(f"┄ {level.name} {level.value:g}  ", "dim")]
+        if len(plain([*line, *entry]).rstrip()) <= width:
+            line += entry
+            told.append(level)
     while len(line) > 1 and len(plain(line).rstrip()) > width:
         line.pop()
-    return line
+    return line, told
+
+
+def round_below(top: float) -> float:
+    """The largest 1, 2 or 5 times a power of ten that is at most `top` (above 0)."""
+    power = 10.0 ** math.floor(math.log10(top))
+    # The logarithm of a number just below a power of ten may round up to that power.
+    return max((power * factor for factor in (1, 2, 5) if power * factor <= top), default=power / 2)
 
 
 def nice_ticks(top: float, most: int) -> list[float]:

@@ -1,0 +1,115 @@
+"""What the keys of the explorer open: dialogs over what the app knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.binding import Binding
+
+from gpu_tui.core.books import Service, keep_books
+from gpu_tui.tui import texts
+from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from gpu_tui.tui.screens.plot import PlotScreen
+from gpu_tui.view.explain import age_words, reading_origin
+from gpu_tui.view.explain import explain as figures_of
+from gpu_tui.view.rows import check_lines
+from gpu_tui.view.spans import plain
+
+if TYPE_CHECKING:
+    from gpu_tui.tui.app import GpuTuiApp
+
+
+def show_help(app: GpuTuiApp) -> None:
+    """Help for the focused panel first."""
+    named = {
+        "services": "Production services",
+        "history": "Memory",
+        "slider": "Utilization",
+        "bars": "Bars",
+        "verdict": "Verdict",
+        "checks": "Checks",
+        "latency": "Latency",
+    }
+    panels = [(title, getattr(app.main.query_one(f"#{id_}"), "HELP", "")) for id_, title in named.items()]
+    focused = app.main.focused
+    ids = [node.id for node in focused.ancestors_with_self] if focused is not None else []
+    current = next((named[id_] for id_ in ids if id_ in named), "Utilization")
+    bindings = [b for b in app.main.BINDINGS if isinstance(b, Binding)]
+    app.push_screen(TextDialog("Help", texts.help_lines(current, panels, bindings)))
+
+
+def explain(app: GpuTuiApp) -> None:
+    """Every figure with its source."""
+    report, snapshot = app.explorer.report(), app.explorer.snapshot
+    if report is None or snapshot is None:
+        app.notify("Nothing has been read yet.", severity="warning")
+        return
+    figures = figures_of(report, snapshot, app.telemetry.age_s(), app.main.utilization_origin)
+    lines = texts.explain_lines(figures, app.sentence(report))
+    app.push_screen(TextDialog("Where these numbers come from", lines))
+
+
+def show_plots(app: GpuTuiApp) -> None:
+    """The run's plots, as large as the screen."""
+    view = app.runner.view
+    if not any(request.error is None for request in view.requests):
+        app.notify("Nothing has been measured yet; r runs.", severity="warning")
+        return
+    app.push_screen(PlotScreen(view.requests, view.levels, view.simulated))
+
+
+def show_processes(app: GpuTuiApp, service: Service) -> None:
+    """Who a service is."""
+    gpu, snapshot = app.explorer.gpu, app.explorer.snapshot
+    if gpu is not None and snapshot is not None:
+        lines = texts.process_lines(service, gpu, snapshot)
+        app.push_screen(TextDialog(f"{service.name}: who it is on GPU {gpu.index}", lines))
+
+
+def choose_gpu(app: GpuTuiApp) -> None:
+    """Choose among several GPUs."""
+    snapshot = app.explorer.snapshot
+    if snapshot is None or len(snapshot.gpus) < 2:
+        app.notify("This machine has one GPU.")
+        return
+    rows = [(g.key, texts.gpu_line(g, keep_books(snapshot, g, app.explorer.classifier))) for g in snapshot.gpus]
+    current = app.explorer.gpu
+
+    def chosen(key: str | None) -> None:
+        if key is not None:
+            app.explorer.choose_gpu(key)
+            app.show_machine()
+
+    app.push_screen(ChoiceDialog("GPU", rows, current.key if current else None), chosen)
+
+
+def choose_restarts(app: GpuTuiApp) -> None:
+    """Choose which vLLM instance restarts."""
+    books = app.explorer.books()
+    if books is None or not books.instances:
+        app.notify("No vLLM instance runs on this GPU; nothing restarts.")
+        return
+    rows = [(str(i.owner_pid), texts.instance_line(i)) for i in books.instances]
+    current = str(books.chosen.owner_pid) if books.chosen else None
+
+    def chosen(pid: str | None) -> None:
+        if pid is not None:
+            app.restart_with(int(pid))
+
+    app.push_screen(ChoiceDialog("Which vLLM instance restarts with the plan?", rows, current), chosen)
+
+
+def copy_verdict(app: GpuTuiApp) -> None:
+    """Copy sentence, breakdown and where the figures are from."""
+    report, snapshot, gpu = app.explorer.report(), app.explorer.snapshot, app.explorer.gpu
+    if report is None or snapshot is None or gpu is None:
+        app.notify("Nothing has been read yet.", severity="warning")
+        return
+    origin = reading_origin(snapshot, app.telemetry.age_s())
+    lines = [
+        app.sentence(report),
+        f"--gpu-memory-utilization {report.gpu_memory_utilization:.3f} on GPU {gpu.index} {gpu.name} ({gpu.uuid})",
+        *(plain(line) for line in check_lines(report)),
+        ", ".join(filter(None, (f"{origin.kind.value}: {origin.source}", age_words(origin)))),
+    ]
+    app.copy("\n".join(lines))
