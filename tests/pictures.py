@@ -35,7 +35,7 @@ async def invalid(app: GpuTuiApp, pilot: Any) -> None:
 
 async def measured(app: GpuTuiApp, pilot: Any) -> None:
     """A finished run."""
-    app.show_run(finished_run())
+    app.host.show_run(finished_run())
 
 
 async def gpu_list(app: GpuTuiApp, pilot: Any) -> None:

@@ -45,7 +45,7 @@ def explain(app: GpuTuiApp) -> None:
         app.notify("Nothing has been read yet.", severity="warning")
         return
     figures = figures_of(report, snapshot, app.telemetry.age_s(), app.main.utilization_origin)
-    lines = texts.explain_lines(figures, app.sentence(report))
+    lines = texts.explain_lines(figures, app.host.sentence(report))
     app.push_screen(TextDialog("Where these numbers come from", lines))
 
 
@@ -107,7 +107,7 @@ def copy_verdict(app: GpuTuiApp) -> None:
         return
     origin = reading_origin(snapshot, app.telemetry.age_s())
     lines = [
-        app.sentence(report),
+        app.host.sentence(report),
         f"--gpu-memory-utilization {report.gpu_memory_utilization:.3f} on GPU {gpu.index} {gpu.name} ({gpu.uuid})",
         *(plain(line) for line in check_lines(report)),
         ", ".join(filter(None, (f"{origin.kind.value}: {origin.source}", age_words(origin)))),

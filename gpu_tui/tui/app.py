@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding
@@ -25,24 +25,18 @@ from gpu_tui.errors import ConfigError, GpuTuiError
 from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Reading
 from gpu_tui.tui import texts
+from gpu_tui.tui.host import Host
 from gpu_tui.tui.messages import MachineRead
 from gpu_tui.tui.run import Runner
-from gpu_tui.tui.screens.dialogs import ConfirmDialog
 from gpu_tui.tui.screens.main import MainScreen
 from gpu_tui.tui.styling import COLOUR_BLIND, DEFAULTS, THEMES
 from gpu_tui.tui.telemetry import Telemetry, fault_of
 from gpu_tui.tui.widgets.header import Header
-from gpu_tui.tui.widgets.keys import Keys
-from gpu_tui.tui.widgets.latency import LatencyPanel, RunView, progress_line
+from gpu_tui.tui.widgets.latency import RunView
 from gpu_tui.tui.widgets.verdict import Verdict
 from gpu_tui.view.explorer import Explorer, series_of
 from gpu_tui.view.plots import Level
-from gpu_tui.view.verdict import headline, notes, sentence
-
-if TYPE_CHECKING:
-    from gpu_tui.bench.demo import DemoServers
-    from gpu_tui.bench.events import Preview
-    from gpu_tui.bench.plan import MeasurePlan
+from gpu_tui.view.verdict import headline, notes
 
 TICK_S = 1.0
 """How often ages in the header are brought up to date; nothing is read for it."""
@@ -91,14 +85,14 @@ class GpuTuiApp(App[None]):
         self.explorer.restarts = settings.restarts
         self.telemetry = Telemetry(self.clock, settings.interval_s, self._deliver)
         targets = settings.evaluator.targets
-        self.runner = Runner(self, self.run_worker)
+        self.host = Host(self)
+        self.runner = Runner(self.host, self.run_worker)
         self.runner.view = RunView(
             levels=(Level("LLM target", targets.llm_ms), Level("STT target", targets.stt_ms)),
         )
         self.paused = False
         self._histories: dict[str, History] = {}
         self._settled = False
-        self._demo: DemoServers | None = None
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = self._theme_named(settings)
@@ -145,8 +139,7 @@ class GpuTuiApp(App[None]):
     def on_unmount(self) -> None:
         """Stop reading; a call that hangs is left behind."""
         self.telemetry.close()
-        if self._demo is not None:
-            self._demo.stop()
+        self.host.close()
 
     # Readings
 
@@ -234,61 +227,6 @@ class GpuTuiApp(App[None]):
         """Freeze what is shown; reading goes on underneath."""
         self.paused = not self.paused
         self._show_header()
-
-    # The runner's host.
-
-    def report(self) -> CheckReport | None:
-        """The verdict on the plan now."""
-        return self.explorer.report()
-
-    def sentence(self, report: CheckReport) -> str:
-        """The reason, or what keeps the machine from being read."""
-        return sentence(report, self.explorer.problem)
-
-    def way_out(self, report: CheckReport) -> str:
-        """What to do about an invalid plan."""
-        ways = []
-        nearest = self.explorer.nearest_feasible()
-        if nearest is not None:
-            ways.append(f"f moves to {nearest / 1000:.3f}")
-        own = self.own_utilization()
-        if own is not None:
-            ways.append(f"o to the running server's own {own:.3f}")
-        return f"{'; '.join(ways)}." if ways else "Stop a tenant, or plan a smaller model (m)."
-
-    def own_utilization(self) -> float | None:
-        """The running server's utilization, by its command line."""
-        books = self.explorer.books()
-        return None if books is None else wiring.running_utilization(books)
-
-    def make_plan(self) -> MeasurePlan:
-        """Whom to measure."""
-        snapshot, books = self.explorer.snapshot, self.explorer.books()
-        if snapshot is None or books is None:
-            raise GpuTuiError("The machine has not been read yet.", "Wait for the first reading.")
-        demo = None
-        if snapshot.simulated:
-            self._demo = self._demo or wiring.demo_servers(snapshot)
-            demo = self._demo.start()
-        planned = self.explorer.utilization
-        return wiring.measure_plan(self.settings, self.options, snapshot, books, planned, demo=demo)
-
-    async def confirm(self, preview: Preview) -> bool:
-        """Ask once, naming URL and load."""
-        dialog = ConfirmDialog("Measure these services?", texts.load_lines(preview), yes="Measure (y)")
-        answer: bool | None = await self.push_screen_wait(dialog)
-        return answer is True
-
-    def show_run(self, view: RunView) -> None:
-        """Show how the run stands, in the panel and in the footer."""
-        if not self.main.is_mounted:
-            return
-        for panel in self.main.query(LatencyPanel):
-            panel.show(view)
-        small = self.main.has_class("-compact")
-        self.main.query_one("#footer", Keys).show(progress_line(view) if small else [])
-        if view.state in ("refused", "failed", "done") and small:
-            self.main.panels.show_latency(self.main)
 
     # What the dialogs bring about
 

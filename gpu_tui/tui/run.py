@@ -6,7 +6,7 @@ The bench is imported when a run begins, so that the first frame does not wait f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +44,10 @@ class RunHost(Protocol):
         """Ask before load goes to a real service."""
         ...
 
+    async def keep(self, summary: Summary, requests: Sequence[RequestDone]) -> str:
+        """Write the run into the journal; a few words about it."""
+        ...
+
     def show_run(self, view: RunView) -> None:
         """Show how the run stands."""
         ...
@@ -74,6 +78,7 @@ class Runner:
                 summary=None,
                 requests=(),
                 progress=None,
+                kept="",
                 planned=report.gpu_memory_utilization,
             )
         )
@@ -146,6 +151,9 @@ class Runner:
                     self._tell(replace(self.view, progress=event))
                 elif isinstance(event, Summary):
                     self._finish(event)
+        if self.view.summary is not None and self.view.summary.measured:
+            # After the figures are on the screen: a disk that is full or slow must not stand before them.
+            self._tell(replace(self.view, kept=await self._host.keep(self.view.summary, requests)))
 
     def _finish(self, summary: Summary) -> None:
         message = "" if summary.measured else "Nothing could be measured."

@@ -406,7 +406,7 @@ async def test_an_invalid_plan_is_not_measured() -> None:
         assert "Nothing was measured" in shown
         assert "f moves to 0.494" in shown
         assert "own 0.500" in shown
-        assert app._demo is None, "no endpoint was even started"
+        assert app.host.demo is None, "no endpoint was even started"
 
 
 async def test_footer_and_palette_know_every_action() -> None:
@@ -481,7 +481,7 @@ async def test_plots_grow_to_the_whole_screen_and_are_read_by_a_cursor() -> None
         await pilot.press("b")
         assert app.screen is app.main, "nothing measured, nothing to plot"
         app.runner.view = replace(finished_run(), levels=app.runner.view.levels)
-        app.show_run(app.runner.view)
+        app.host.show_run(app.runner.view)
         await pilot.press("b")
         assert isinstance(app.screen, PlotScreen)
         await pilot.press("right", "right", "right")

@@ -67,7 +67,7 @@ def test_a_lost_gpu(snap_compare: Any, size: tuple[int, int]) -> None:
 def test_a_finished_run(snap_compare: Any, size: tuple[int, int]) -> None:
     async def steps(pilot: Any) -> None:
         await ready(pilot)
-        pilot.app.show_run(finished_run())
+        pilot.app.host.show_run(finished_run())
         await pilot.pause()
 
     assert snap_compare(make_app(), terminal_size=size, run_before=steps)

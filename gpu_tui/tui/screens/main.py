@@ -162,7 +162,7 @@ class MainScreen(Screen[None]):
 
     def action_own(self) -> None:
         """Go to the running server's own value."""
-        own = self.gpu_app.own_utilization()
+        own = self.gpu_app.host.own_utilization()
         if own is None:
             self.notify("The running server's command line names no utilization.", severity="warning")
         else:

@@ -36,6 +36,8 @@ class RunView:
     simulated: bool = False
     levels: tuple[Level, ...] = ()
     """Targets drawn into the plots."""
+    kept: str = ""
+    """Where the journal has it: ``kept as run 12``."""
     runs: tuple[Summary, ...] = field(default=())
     """Finished runs of this session, oldest first."""
 
@@ -89,7 +91,7 @@ class LatencyLines(Panel):
             tone = "bad" if run.state in ("failed", "refused") else "dim"
             lines += wrap([(clean(run.message, 400), tone)], width)
         if run.summary is not None:
-            for line in summary_lines(run.summary, width):
+            for line in summary_lines(run.summary, width, run.kept):
                 lines += wrap(line, width, indent=2)
         elif run.state == "running":
             lines += self._live(run, width)
@@ -113,7 +115,7 @@ class LatencyLines(Panel):
         return lines
 
 
-def summary_lines(summary: Summary, width: int) -> list[Line]:
+def summary_lines(summary: Summary, width: int, kept: str = "") -> list[Line]:
     """A finished run in words."""
     lines: list[Line] = [heading(width)]
     llm, stt = summary.llm, summary.stt
@@ -132,7 +134,7 @@ def summary_lines(summary: Summary, width: int) -> list[Line]:
         lines.append([(f"{kind.upper()} {clean(why, 200)}", "warn")])
     if summary.oom_events:
         lines.append([(f"✗ {summary.oom_events} CUDA out-of-memory answers", "bad")])
-    lines.append(_where(summary))
+    lines.append([*_where(summary), (f"; {kept}" if kept else "", "dim")])
     return lines
 
 
