@@ -30,8 +30,8 @@ MAX_STREAM_BYTES = 64 * 1024 * 1024
 DRAIN_S = 0.25
 """How long after ``[DONE]`` the end of the body is waited for, so that the connection can be kept."""
 
-MAX_SENTENCE = 4096
-"""Characters looked at for the end of the first sentence."""
+_TAIL = 16
+"""Characters kept of what came before a chunk: a full stop and its closing quotes."""
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s|[。！？]|\n")
 
 
@@ -216,7 +216,7 @@ class _Reading:
 
     def _listen(self, content: str, arrived: float) -> None:
         # The end of a sentence is sure when something follows it: in "3." and "14" there is none.
-        self._said = (self._said + content).lstrip()[-MAX_SENTENCE:]
+        self._said = (self._said + content).lstrip()[-_TAIL - len(content) :]
         if _SENTENCE_END.search(self._said):
             self.sentence = arrived
 

@@ -17,6 +17,8 @@ from gpu_tui.clock import Clock
 T = TypeVar("T")
 
 MIN_FAILURES_TO_GIVE_UP = 3
+NOT_SENT = "not_sent"
+"""Kind of failure of a request that was due while too many were under way: no word of the server's."""
 MAX_UNDER_WAY = 512
 """At a fixed rate: below the usual limit of 1024 open files."""
 _LOOK_S = 0.1
@@ -56,7 +58,8 @@ class Outcomes(Generic[T]):
 
         What is left would fail likewise, each after its timeout.
         """
-        return not self.good and self.errors.total() >= max(MIN_FAILURES_TO_GIVE_UP, concurrency)
+        tried = self.errors.total() - self.errors[NOT_SENT]
+        return not self.good and tried >= max(MIN_FAILURES_TO_GIVE_UP, concurrency)
 
     def told(self) -> str:
         """All failures, most frequent first: ``timeout 3, http_500 1``, and the first one in words."""
@@ -162,7 +165,7 @@ async def _open_loop(
             if not await _wait(due, pace.over, clock) or outcomes.hopeless(pace.concurrency):
                 break
             if len(under_way) >= MAX_UNDER_WAY:
-                failure = ProbeFailure("not_sent", f"{MAX_UNDER_WAY} requests were under way.", "Lower --rate.")
+                failure = ProbeFailure(NOT_SENT, f"{MAX_UNDER_WAY} requests were under way.", "Lower --rate.")
                 outcomes.add(failure)
                 ended(index, failure)
             else:

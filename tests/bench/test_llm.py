@@ -226,3 +226,34 @@ async def test_error_text_is_made_safe(session: aiohttp.ClientSession) -> None:
     assert "sesame" not in text
     assert text.isprintable()
     assert len(text) < 400
+
+
+@pytest.mark.parametrize(
+    ("words", "chunk"),
+    [
+        (("It is 3.", "14 or so.", " Yes"), 2),
+        (('He said "no."', " And"), 1),
+        (("\n\n", "One\n", "Two"), 1),
+        (("好的。", "再见"), 0),
+        (("No end", " at all"), None),
+        (("Mr", ".", "X"), None),
+    ],
+)
+async def test_the_first_sentence_is_over_when_something_follows_it(
+    session: aiohttp.ClientSession, words: tuple[str, ...], chunk: int | None
+) -> None:
+    timings = await asked(session, saying(*map(token, words), token("", "length"), DONE))
+    assert timings.sentence == (None if chunk is None else timings.chunks[chunk])
+
+
+async def test_a_model_that_stops_has_said_its_sentence(session: aiohttp.ClientSession) -> None:
+    timings = await asked(session, saying(token("Yes"), token(" sir"), token("", "stop"), DONE))
+    assert timings.sentence == timings.chunks[-1]
+
+
+async def test_chunks_finer_than_tokens_are_no_tokens(session: aiohttp.ClientSession) -> None:
+    timings = await asked(session, streaming(itl=0.02, chunks=12, tokens=4))
+    (itl,), basis = inter_token_latencies([timings])
+    assert basis is ItlBasis.MEAN_PER_TOKEN
+    assert itl == pytest.approx(0.06, abs=0.04)
+    assert timings.tpot_s == itl

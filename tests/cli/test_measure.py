@@ -102,7 +102,20 @@ def test_when_nothing_could_be_measured_every_failure_is_named() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--requests", "0"), ("--requests", "x"), ("--llm", "ftp://x"), ("--mode", "all"), ("--json", "--jsonl")],
+    [
+        ("--requests", "0"),
+        ("--requests", "x"),
+        ("--llm", "ftp://x"),
+        ("--mode", "all"),
+        ("--json", "--jsonl"),
+        ("--duration", "5"),  # beside --requests
+        ("--arrivals", "poisson", "--demo"),
+        ("--rate", "nan", "--demo"),
+        ("--prompts", "/nonexistent", "--demo"),
+        ("--wav", "/dev/zero", "--demo"),
+        ("--clip", "5s", "--wav", "x.wav"),
+        ("--output-tokens", "0", "--demo"),
+    ],
 )
 def test_wrong_usage(arguments: tuple[str, ...]) -> None:
     done = measured(*arguments)
@@ -161,3 +174,56 @@ def test_the_key_is_never_shown(demo: DemoAddresses, monkeypatch: pytest.MonkeyP
     done = measured("--llm", demo.llm, "--jsonl", env=dict(os.environ))
     assert done.returncode == 0
     assert "sesame" not in done.stdout + done.stderr
+
+
+def test_interference_for_people_and_for_programs(demo: DemoAddresses) -> None:
+    both = ("--llm", demo.llm, "--stt", demo.stt, "--mode", "interference")
+    shown = measured(*both).stdout
+    for word in ("STT alone", "LLM alone", "STT beside the LLM", "LLM beside STT", "together ÷ alone", "× ", "few"):
+        assert word in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    result = json.loads(measured(*both, "--json").stdout)
+    found = result["interference"]
+    assert set(found) == {"stt_alone", "llm_alone", "together", "slowdown", "windows"}
+    assert set(found["slowdown"]["llm_ttft"]) == {"p50", "p95"}
+    assert (found["llm_alone"], found["stt_alone"]) == (result["llm"], result["stt"])
+
+
+def test_a_voice_turn_for_people_and_for_programs(demo: DemoAddresses) -> None:
+    both = ("--llm", demo.llm, "--stt", demo.stt, "--mode", "voice", "--output-tokens", "24")
+    shown = measured(*both, env={**os.environ, "GPU_TUI_MEASURE_VOICE_BUDGET_MS": "5000"}).stdout
+    for word in (
+        "Voice turn",
+        "transcript",
+        "first sentence",
+        "whole turn",
+        "3 of 3 turns within the budget of 5000 ms",
+    ):
+        assert word in shown
+    lines = [json.loads(line) for line in measured(*both, "--jsonl").stdout.splitlines()]
+    turns = [line["turn"] for line in lines if line["type"] == "turn"]
+    assert turns == lines[-1]["voice"]["turns"]
+    assert len(turns) == 3
+    assert (lines[-1]["voice"]["budget_ms"], lines[-1]["voice"]["within_budget"]) == (None, None)
+    assert "budget" not in measured(*both).stdout
+
+
+def test_live_traffic_needs_a_word(demo: DemoAddresses) -> None:
+    with under_load(demo) as run:
+        assert run.stdout is not None
+        while '"request"' not in run.stdout.readline():
+            pass
+        refused = measured("--llm", demo.llm, "--mode", "llm")
+        shown = json.loads(measured("--llm", demo.llm, "--mode", "llm", "--dry-run", "--json").stdout)
+        anyway = measured("--llm", demo.llm, "--mode", "llm", "--despite-traffic", "--json")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--despite-traffic" in refused.stderr
+    assert shown["requests_running"] == 1
+    assert (anyway.returncode, json.loads(anyway.stdout)["requests_running"]) == (0, 1)
+
+
+def test_prompt_lengths_are_kept_in_the_servers_own_tokens(demo: DemoAddresses) -> None:
+    more = ("--prompt-tokens", "300", "--output-tokens", "5", "--rate", "50", "--json")
+    llm = json.loads(measured("--llm", demo.llm, "--mode", "llm", *more).stdout)["llm"]
+    assert llm["prompt_tokens_mean"] == pytest.approx(300, abs=3)
+    assert llm["output_tokens_mean"] == 5

@@ -8,6 +8,7 @@ from gpu_tui.core.timings import (
     ItlBasis,
     LlmTimings,
     SttTimings,
+    TurnTimings,
     inter_token_latencies,
     output_tokens_per_s,
 )
@@ -98,3 +99,31 @@ def test_throughput_of_what_is_not_known_is_none(timings: list[LlmTimings]) -> N
 def test_real_time_factor_is_processing_over_audio(latency: float, audio: float) -> None:
     t = SttTimings(started=5.0, ended=5.0 + latency, audio_s=audio)
     assert t.rtf == pytest.approx(latency / audio)
+
+
+def test_time_per_output_token() -> None:
+    even = stream(gap=0.01, chunks=10, tokens=10)
+    assert even.tpot_s == pytest.approx(0.01)
+    # Chunks of four tokens every 40 ms: 10 ms a token, the first chunk's other three took none.
+    assert stream(gap=0.04, chunks=10, tokens=40).tpot_s == pytest.approx(0.01)
+    # All in one chunk, one token, or no usage: no time between tokens was seen.
+    for unseen in (stream(chunks=1, tokens=30), stream(chunks=2, tokens=1), stream(tokens=None)):
+        assert unseen.tpot_s is None
+
+
+def test_a_faster_than_speech_transcript() -> None:
+    timings = SttTimings(started=1.0, ended=1.5, audio_s=5.0)
+    assert (timings.rtf, timings.rtfx) == (0.1, 10.0)
+    assert SttTimings(started=1.0, ended=None, audio_s=5.0).rtfx is None
+
+
+@given(st.lists(st.floats(0, 1e4), min_size=5, max_size=5).map(sorted))
+def test_the_stages_of_a_turn_add_up(stamps: list[float]) -> None:
+    spoken, heard, first, sentence, end = stamps
+    turn = TurnTimings(
+        stt=SttTimings(started=spoken, ended=heard),
+        llm=LlmTimings(started=heard, chunks=(first, end), sentence=sentence, ended=end),
+    )
+    parts = (turn.stt_s, turn.first_token_s, turn.first_sentence_s)
+    assert sum(part for part in parts if part is not None) == pytest.approx(turn.total_s, abs=1e-6)
+    assert None not in parts
