@@ -11,6 +11,9 @@ from gpu_tui.cli import exit_codes, heap, output
 from gpu_tui.clock import SystemClock
 from gpu_tui.config import Settings
 
+FRAMES_PER_S = "240"
+"""Upper bound of frames per second; one is drawn only when something has changed."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the TUI."""
@@ -25,6 +28,8 @@ def run(args: argparse.Namespace, options: wiring.Options, settings: Settings) -
     """
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         return _print_once(args, settings)
+    # Textual reads it when imported. At its own 60, a key that meets a reading's frame waits 16 ms for the next one.
+    os.environ.setdefault("TEXTUAL_FPS", FRAMES_PER_S)
     from gpu_tui.tui.app import GpuTuiApp
 
     output.draw_in_utf8()
