@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-WATCHED = {"textual", "rich", "aiohttp", "plotext", "pynvml", "platformdirs", "msgspec", "shtab", "asyncio"}
+WATCHED = {"textual", "rich", "aiohttp", "plotext", "pynvml", "platformdirs", "msgspec", "shtab", "asyncio", "sqlite3"}
 
 RUN = """
 import contextlib, io, json, sys
@@ -45,6 +45,10 @@ def command(*words: str) -> str:
         (command("check", "--demo", "--util", "0.5"), {"msgspec"}),
         (command("evaluate", "--demo", '{"vllm_memory_util": 0.4}'), {"msgspec"}),
         (command("doctor", "--demo"), {"msgspec"}),
+        (command("measure", "--help"), set()),
+        (command("history", "--help"), set()),
+        (command("history"), {"sqlite3"}),
+        (command("history", "--json"), {"sqlite3"}),
         (command("completion", "bash"), {"shtab"}),
         ("import gpu_tui.tui.app", {"textual", "rich", "platformdirs", "asyncio"}),
         ("import gpu_tui.bench.plan, gpu_tui.bench.child, gpu_tui.bench.demo", {"msgspec", "asyncio"}),
@@ -55,4 +59,10 @@ def test_a_command_loads_what_it_needs(statement: str, allowed: set[str]) -> Non
 
 
 def test_the_watch_sees() -> None:
-    assert loaded("import textual, aiohttp, platformdirs") >= {"textual", "rich", "aiohttp", "platformdirs"}
+    assert loaded("import textual, aiohttp, platformdirs, sqlite3") >= {
+        "textual",
+        "rich",
+        "aiohttp",
+        "platformdirs",
+        "sqlite3",
+    }

@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "would vLLM start with this utilization: three checks, once",
     "evaluate": "judge and measure candidates, JSON lines in and out",
     "measure": "STT and LLM latency of the live services",
+    "history": "the runs in the journal: list, show, compare, plot, export, delete",
     "config": "the settings in effect, and where each comes from",
     "doctor": "what works here, and what to do about what does not",
     "completion": "print the completion script of a shell",
@@ -29,6 +30,7 @@ COMMANDS = {
 
 FLAG_SETTINGS = {
     "interval": "interval_s",
+    "journal": "journal",
     "model_mib": "model.model_mib",
     "min_kv_mib": "model.min_kv_cache_mib",
     "llm": "endpoints.llm",
@@ -108,7 +110,7 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _global_flags(default: Any) -> _Parser:
+def global_flags(default: Any) -> _Parser:
     """The flags that stand before or after a command; after it they must not put defaults over those before it."""
     flags = _Parser(add_help=False, argument_default=default, formatter_class=_Formatter)
     group = flags.add_argument_group("machine and settings")
@@ -117,7 +119,9 @@ def _global_flags(default: Any) -> _Parser:
     group.add_argument("--restarts", metavar="PID|PORT", type=_positive, help="the vLLM instance that restarts")
     group.add_argument("--demo", action="store_true", help="the simulated machine kloros instead of this one")
     scenario = group.add_argument("--scenario", metavar="NAME|FILE", help="another simulated machine")
-    for action in (file, scenario):
+    journal = group.add_argument("--journal", metavar="FILE", help="where runs are kept instead of in the data folder")
+    group.add_argument("--no-journal", dest="journal", action="store_const", const="off", help="keep no run")
+    for action in (file, scenario, journal):
         vars(action)["complete"] = COMPLETE_FILE
     return flags
 
@@ -133,7 +137,7 @@ def build_parser(wanted: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
         "Without a command: the explorer.",
         epilog=EXAMPLES,
         formatter_class=_Formatter,
-        parents=[_global_flags(None)],
+        parents=[global_flags(None)],
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"gpu-tui {__version__}")
@@ -147,7 +151,7 @@ def build_parser(wanted: Sequence[str] = tuple(COMMANDS)) -> argparse.ArgumentPa
             name,
             help=words,
             description=f"{words[0].upper()}{words[1:]}.",
-            parents=[_global_flags(argparse.SUPPRESS)] if wanted else [],
+            parents=[global_flags(argparse.SUPPRESS)] if wanted else [],
             formatter_class=_Formatter,
             allow_abbrev=False,
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from gpu_tui.clock import SystemClock
 from gpu_tui.journal import faults, schema
 
 BUSY_S = 10.0
@@ -37,7 +39,7 @@ def connect_for_writing(path: Path, busy_s: float = BUSY_S) -> sqlite3.Connectio
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = _connect(path, "rw", busy_s)
         try:
-            _prepare(connection)
+            _prepare(connection, busy_s)
             schema.migrate(connection)
         except BaseException:
             connection.close()
@@ -135,8 +137,23 @@ def _connect(path: Path, mode: str, busy_s: float = BUSY_S) -> sqlite3.Connectio
     return sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, busy_s: float) -> None:
+    _to_wal(connection, busy_s)
     # FULL: after a power cut every run that was said to be kept is there; NORMAL would lose the last ones.
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _to_wal(connection: sqlite3.Connection, busy_s: float) -> None:
+    """Writers beside readers. SQLite does not wait by itself when two instances do this to a new file at once."""
+    clock = SystemClock()
+    until = clock.monotonic() + busy_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if faults.primary_code(error) != sqlite3.SQLITE_BUSY or clock.monotonic() >= until:
+                raise
+            clock.wait(0.01, threading.Event())
+        else:
+            return

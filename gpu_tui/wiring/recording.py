@@ -51,7 +51,8 @@ def open_journal(settings: Settings, *, writable: bool = False) -> Journal:
     journal = _room()
     path = journal_path(settings)
     if path is None:
-        where = settings.origin("journal")
+        origin = settings.origin("journal")
+        where = "--no-journal" if origin.kind == "flag" else str(origin)
         raise UsageError(f"The journal is switched off ({where}).", "Name a file with --journal.")
     if not writable and settings.journal is not None and not path.exists():
         raise journal.JournalError(f"There is no journal {path}.", "Check --journal.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpu_tui.cli import output
 from gpu_tui.cli.main import COMPLETE_FILE
+from gpu_tui.cli.recording import Recorder
 from gpu_tui.errors import SourceUnavailable, UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for action in (prompts, wav):
         vars(action)["complete"] = COMPLETE_FILE
     add("--despite-traffic", action="store_true", help="also measure while the LLM server is answering others")
+    add("--note", default="", metavar="TEXT", help="words of yours, kept with the run in the journal")
     add("--dry-run", action="store_true", help="show the endpoints, models and load, and measure nothing")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="one object at the end")
@@ -95,14 +97,19 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from gpu_tui.cli.measure_text import preview_text, summary_text
 
     try:
-        with _plan(args, settings) as plan:
+        recorder = Recorder(settings, args.options)
+        with _plan(args, settings, recorder) as plan:
             emit = _emitter(args)
             if args.dry_run:
                 preview = preview_plan(plan, emit)
                 _show(args, preview, preview_text)
                 return MEASURED if preview.llm or preview.stt else NOTHING_MEASURED
-            summary = run_plan(plan, emit)
-            _show(args, summary, summary_text)
+            summary = run_plan(plan, recorder.watch(emit))
+            try:
+                _show(args, summary, summary_text)
+            finally:  # also when nobody reads any more: it was measured
+                if not args.plan:  # a child's run is its parent's to keep
+                    recorder.keep(summary, note=args.note, say=not (args.json or args.jsonl))
             return MEASURED if summary.measured else NOTHING_MEASURED
     except _ReaderGone:
         raise BrokenPipeError from None
@@ -111,7 +118,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 @contextmanager
-def _plan(args: argparse.Namespace, settings: Settings) -> Iterator[MeasurePlan]:
+def _plan(args: argparse.Namespace, settings: Settings, recorder: Recorder) -> Iterator[MeasurePlan]:
     """The plan handed over by a parent, or made here; a simulated machine's endpoints live as long as it."""
     from gpu_tui.bench.plan import Mode, load_plan
 
@@ -121,7 +128,7 @@ def _plan(args: argparse.Namespace, settings: Settings) -> Iterator[MeasurePlan]
     from gpu_tui import wiring
 
     options: Options = args.options
-    snapshot, books = _machine(options, settings)
+    snapshot, books = recorder.saw(*_machine(options, settings))
     planned = settings.model.gpu_memory_utilization if settings.origin(_UTILIZATION).kind != "default" else None
 
     def made(demo: DemoAddresses | None) -> MeasurePlan:
