@@ -135,6 +135,24 @@ async def test_a_side_that_fails_together_ends_the_other() -> None:
     assert summary.interference.slowdown["stt_latency"] is None
 
 
+async def test_what_ends_after_the_other_side_ran_partly_alone_and_does_not_count() -> None:
+    asked = itertools.count()
+
+    async def speech(request: Request, reply: Reply) -> None:
+        early = next(asked) < 5  # a warm-up, two alone, two together
+        await answering({"text": "x"}, delay=0.0 if early else 0.6)(request, reply)
+
+    async with serving({**DESCRIBED, CHAT: streaming(ttft=0.1), SPEECH: speech}) as server:
+        what = plan(server.url, server.url, mode=Mode.INTERFERENCE, requests=2)
+        summary = await Runner(what, lambda _e: None).run()
+        assert len(server.asked(SPEECH)) == 6
+    assert summary.interference is not None
+    assert summary.interference.together is not None
+    assert summary.interference.together.stt is not None
+    assert summary.interference.together.llm is not None
+    assert (summary.interference.together.stt.n, summary.interference.together.llm.n) == (2, 2)
+
+
 async def test_a_voice_turn_has_stages_that_add_up() -> None:
     asked: list[str] = []
 
