@@ -12,8 +12,9 @@ from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
 from gpu_tui.tui.screens.plot import PlotScreen
 from gpu_tui.view.explain import age_words, reading_origin
 from gpu_tui.view.explain import explain as figures_of
+from gpu_tui.view.modes import MODES
 from gpu_tui.view.rows import check_lines
-from gpu_tui.view.spans import plain
+from gpu_tui.view.spans import Line, plain
 
 if TYPE_CHECKING:
     from gpu_tui.tui.app import GpuTuiApp
@@ -47,6 +48,17 @@ def explain(app: GpuTuiApp) -> None:
     figures = figures_of(report, snapshot, app.telemetry.age_s(), app.main.utilization_origin)
     lines = texts.explain_lines(figures, app.host.sentence(report))
     app.push_screen(TextDialog("Where these numbers come from", lines))
+
+
+def choose_mode(app: GpuTuiApp) -> None:
+    """Choose what a run measures, and run."""
+    rows: list[tuple[str, Line]] = [(mode, [(f"{name:<16}", "strong"), (told, "")]) for mode, name, told in MODES]
+
+    def chosen(mode: str | None) -> None:
+        if mode is not None:
+            app.runner.start(mode)
+
+    app.push_screen(ChoiceDialog("What to measure", rows, app.runner.view.mode), chosen)
 
 
 def show_plots(app: GpuTuiApp) -> None:

@@ -62,8 +62,8 @@ class Runner:
         self._worker: Worker[None] | None = None
         self.view = RunView()
 
-    def start(self) -> None:
-        """Run, if the plan is valid and nothing runs yet."""
+    def start(self, mode: str | None = None) -> None:
+        """Run, if the plan is valid and nothing runs yet; in the mode of the run before unless another is named."""
         if self.view.busy:
             return
         report = self._host.report()
@@ -77,6 +77,8 @@ class Runner:
                 message="Looking for the services' endpoints …",
                 summary=None,
                 requests=(),
+                turns=(),
+                mode=mode or self.view.mode,
                 progress=None,
                 kept="",
                 planned=report.gpu_memory_utilization,
@@ -109,7 +111,9 @@ class Runner:
 
     async def _measure(self) -> None:
         try:
-            plan = await asyncio.to_thread(self._host.make_plan)
+            from gpu_tui.bench.plan import Mode
+
+            plan = replace(await asyncio.to_thread(self._host.make_plan), mode=Mode(self.view.mode))
             if not plan.simulated and not await self._confirmed(plan):
                 return
             await self._load(plan)
@@ -138,7 +142,7 @@ class Runner:
 
     async def _load(self, plan: MeasurePlan) -> None:
         from gpu_tui.bench.child import MeasureRun
-        from gpu_tui.bench.events import Progress, RequestDone, Summary
+        from gpu_tui.bench.events import Progress, RequestDone, Summary, TurnDone
 
         self._tell(replace(self.view, state="running", message="", simulated=plan.simulated))
         requests: list[RequestDone] = []
@@ -147,6 +151,8 @@ class Runner:
                 if isinstance(event, RequestDone):
                     requests.append(event)
                     self._tell(replace(self.view, requests=tuple(requests)))
+                elif isinstance(event, TurnDone):
+                    self._tell(replace(self.view, turns=(*self.view.turns, event.turn)))
                 elif isinstance(event, Progress):
                     self._tell(replace(self.view, progress=event))
                 elif isinstance(event, Summary):

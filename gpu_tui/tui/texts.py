@@ -138,5 +138,8 @@ def load_lines(preview: Preview) -> list[Line]:
         words = f"Prompts of about {preview.prompt_words} words, answers of {preview.output_tokens} tokens."
         lines += [[], [(words, "dim")]]
     lines += [[(clean(note, 200), "warn")] for note in preview.notes]
+    if preview.requests_running:
+        busy = f"! The LLM server is answering {preview.requests_running} requests now: they will be slowed down."
+        lines += [[], [(busy, "bad")]]
     lines += [[], [("This puts load on services that may be in production.", "warn")]]
     return lines

@@ -203,6 +203,10 @@ class MainScreen(Screen[None]):
         if not (self.gpu_app.runner.view.state == "running" and self.gpu_app.runner.cancel()):
             self.gpu_app.runner.start()
 
+    def action_run_mode(self) -> None:
+        """Choose how to measure, and do it."""
+        actions.choose_mode(self.gpu_app)
+
     def action_big_plot(self) -> None:
         """Show the plots large."""
         actions.show_plots(self.gpu_app)

@@ -13,12 +13,14 @@ from textual.widgets import Button, Label
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.tui.widgets.plot import LatencyPlot
 from gpu_tui.view.latency import errors, figure, heading, ms, progress_bar
+from gpu_tui.view.modes import interference_lines, voice_summary
 from gpu_tui.view.plots import Level, by_request
 from gpu_tui.view.spans import Line, wrap
 from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
     from gpu_tui.bench.events import Progress, RequestDone, Summary
+    from gpu_tui.bench.shapes import VoiceTurn
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class RunView:
     message: str = ""
     progress: Progress | None = None
     requests: tuple[RequestDone, ...] = ()
+    turns: tuple[VoiceTurn, ...] = ()
+    mode: str = "both"
     summary: Summary | None = None
     planned: float | None = None
     """The slider's utilization when the run was asked for."""
@@ -105,6 +109,8 @@ class LatencyLines(Panel):
         failed = len(run.requests) - len(done)
         last = done[-1] if done else None
         words = "no answer yet"
+        if run.turns and run.turns[-1].total_ms is not None:
+            words = f"last turn: {ms(run.turns[-1].total_ms)} ms from the end of speech to the first sentence"
         if last is not None and last.kind == "llm" and last.ttft_ms is not None:
             words = f"last: TTFT {ms(last.ttft_ms)} ms" + (f", end-to-end {ms(last.e2e_ms)} ms" if last.e2e_ms else "")
         elif last is not None and last.latency_ms is not None:
@@ -117,6 +123,10 @@ class LatencyLines(Panel):
 
 def summary_lines(summary: Summary, width: int, kept: str = "") -> list[Line]:
     """A finished run in words."""
+    if summary.interference is not None:
+        return [*interference_lines(summary.interference), *_closing(summary, kept)]
+    if summary.voice is not None:
+        return [*voice_summary(summary.voice), *_closing(summary, kept)]
     lines: list[Line] = [heading(width)]
     llm, stt = summary.llm, summary.stt
     if llm is not None:
@@ -126,14 +136,20 @@ def summary_lines(summary: Summary, width: int, kept: str = "") -> list[Line]:
     if stt is not None:
         lines.append(figure(f"STT latency n={stt.n}", stt.latency_ms, stt.n, width=width))
         lines.append(figure("    RTF", stt.rtf, stt.n, unit="", width=width))
-    if llm is not None:
-        lines += _failures("LLM", llm.errors)
-    if stt is not None:
-        lines += _failures("STT", stt.errors)
+    return [*lines, *_closing(summary, kept)]
+
+
+def _closing(summary: Summary, kept: str) -> list[Line]:
+    """What failed, what was not measured and why, whose utilization the figures belong to."""
+    lines: list[Line] = []
+    for kind, result in (("LLM", summary.llm), ("STT", summary.stt), ("voice", summary.voice)):
+        if result is not None:
+            lines += _failures(kind, result.errors)
     for kind, why in sorted(summary.reason.items()):
         lines.append([(f"{kind.upper()} {clean(why, 200)}", "warn")])
     if summary.oom_events:
         lines.append([(f"✗ {summary.oom_events} CUDA out-of-memory answers", "bad")])
+    lines += [[(f"! {clean(note, 200)}", "dim")] for note in summary.notes[:2]]
     lines.append([*_where(summary), (f"; {kept}" if kept else "", "dim")])
     return lines
 
@@ -161,8 +177,9 @@ class LatencyPanel(Vertical):
 
     HELP = (
         "r measures the services that run now, in a process of its own: the LLM by streamed chat completions, then STT "
-        "by a shipped clip. The figures belong to the utilization the server really runs at, not to the slider's. "
-        "Warm-ups are excluded. esc cancels; b shows the plots large. SIMULATED marks the demo's own endpoints."
+        "by a shipped clip. R chooses how: interference (alone, then both together), voice turns, or one kind. The "
+        "figures belong to the utilization the server really runs at, not to the slider's. Warm-ups are excluded. esc "
+        "cancels; b shows the plots large. SIMULATED marks the demo's own endpoints."
     )
 
     def compose(self) -> ComposeResult:
@@ -176,7 +193,9 @@ class LatencyPanel(Vertical):
     def show(self, run: RunView) -> None:
         """Show this run; the lines take the height they need, the plot the rest."""
         self.query_one(LatencyLines).show(run)
-        self.query_one(LatencyPlot).show(by_request(run.requests, run.levels))
+        plot = self.query_one(LatencyPlot)
+        plot.show(by_request(run.requests, run.levels))
+        plot.show_turns(run.turns, run.summary.voice.budget_ms if run.summary and run.summary.voice else None)
         words = "".join(text for text, _ in progress_line(run)).replace(", esc cancels", "").strip()
         self.query_one(".run-progress", Label).update(words)
         button = self.query_one(Button)

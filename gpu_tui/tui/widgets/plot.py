@@ -7,11 +7,16 @@ a tenth of a second once. Its colours are not used: markers tell the series apar
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.view.modes import voice_bars
 from gpu_tui.view.plots import Level, Plot
 from gpu_tui.view.spans import Line, plain
+
+if TYPE_CHECKING:
+    from gpu_tui.bench.shapes import VoiceTurn
 
 
 class LatencyPlot(Panel):
@@ -22,6 +27,8 @@ class LatencyPlot(Panel):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._plot: Plot | None = None
+        self._turns: tuple[VoiceTurn, ...] = ()
+        self._budget_ms: float | None = None
         self._plotted: tuple[tuple[int, int, Plot], list[Line]] | None = None
 
     def show(self, plot: Plot | None) -> None:
@@ -29,8 +36,15 @@ class LatencyPlot(Panel):
         self._plot = plot
         self.redraw()
 
+    def show_turns(self, turns: Sequence[VoiceTurn], budget_ms: float | None) -> None:
+        """Draw voice turns instead, when there are any."""
+        self._turns, self._budget_ms = tuple(turns), budget_ms
+        self.redraw()
+
     def draw(self, width: int, height: int) -> list[Line]:
         """The plot, or a word where there is none."""
+        if self._turns:
+            return voice_bars(self._turns, self._budget_ms, width, height)
         plot = self._plot
         if plot is None or plot.empty:
             return [[("nothing measured yet: r runs", "dim")]] if self.screen.has_class("-compact") else []

@@ -1,0 +1,82 @@
+"""Interference side by side, voice turns as bars."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu_tui.bench.plan import Mode
+from gpu_tui.bench.shapes import Interference, Ratio, VoiceResult, VoiceTurn
+from gpu_tui.view.modes import MODES, interference_lines, voice_bars, voice_summary
+from gpu_tui.view.spans import plain
+
+stages = st.one_of(st.none(), st.floats(0, 5000))
+turns = st.lists(
+    st.builds(
+        VoiceTurn,
+        index=st.integers(0, 99),
+        stt_ms=stages,
+        first_token_ms=stages,
+        first_sentence_ms=stages,
+        total_ms=stages,
+        error=st.sampled_from([None, None, "stt_timeout"]),
+    ),
+    max_size=30,
+)
+
+
+def test_every_mode_of_measure_is_offered() -> None:
+    assert {mode for mode, _, _ in MODES} == {mode.value for mode in Mode}
+
+
+@given(turns, st.one_of(st.none(), st.floats(1, 9000)), st.integers(10, 120), st.integers(1, 30))
+def test_bars_keep_to_their_room(made: list[VoiceTurn], budget: float | None, width: int, height: int) -> None:
+    lines = voice_bars(made, budget, width, height)
+    assert len(lines) <= height
+    assert all(len(plain(line).rstrip()) <= width for line in lines)
+
+
+def test_a_bar_is_as_long_as_its_stages_and_marks_the_budget() -> None:
+    turn = VoiceTurn(index=0, stt_ms=100, first_token_ms=200, first_sentence_ms=100, total_ms=400)
+    legend, bar = (plain(line) for line in voice_bars([turn], 300.0, 92, 5))
+    assert "| budget" in legend
+    assert bar.count("▓") == 40 - (bar[4:].index("|") < 60)
+    assert bar.rstrip().endswith("400")
+    assert "|" not in plain(voice_bars([turn], None, 92, 5)[0])
+    failed = VoiceTurn(index=1, error="stt_timeout")
+    assert "failed: stt_timeout" in plain(voice_bars([failed], None, 92, 5)[1])
+
+
+def test_the_summary_tells_the_budget_only_when_there_is_one() -> None:
+    made = VoiceResult(
+        n=3,
+        errors={},
+        stt_ms=None,
+        first_token_ms=None,
+        first_sentence_ms=None,
+        total_ms=None,
+        no_sentence=1,
+        budget_ms=800.0,
+        within_budget=2,
+        turns=[],
+        llm_url="",
+        llm_model=None,
+        stt_url="",
+        stt_model=None,
+        clip="5s.wav",
+        audio_s=5.0,
+    )
+    told = "\n".join(plain(line) for line in voice_summary(made))
+    assert "✗ 2 of 3 within the budget of 800 ms" in told
+    assert "no sentence ended" in told
+    assert "?" in told, "what was not measured is not 0"
+
+
+def test_interference_tells_unknown_as_unknown() -> None:
+    made = Interference(
+        stt_alone=None, llm_alone=None, together=None, slowdown={"llm_ttft": Ratio(p50=1.5, p95=2.0)}, windows={}
+    )
+    lines = [plain(line) for line in interference_lines(made)]
+    assert any("×1.50" in line for line in lines)
+    assert sum("?" in line for line in lines) == 4
+    assert all(len(line) <= 53 for line in lines)
