@@ -44,8 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(action="list")
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
 
-    def action(name: str, words: str) -> argparse.ArgumentParser:
-        added = actions.add_parser(
+    def action(name: str, words: str, *, json: bool = False) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = actions.add_parser(
             name,
             help=words,
             description=f"{words[0].upper()}{words[1:]}.",
@@ -54,25 +54,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
             allow_abbrev=False,
         )
         added.set_defaults(action=name)
+        if json:
+            added.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for a script (schema 1)")
         return added
 
-    def json_flag(added: argparse.ArgumentParser) -> None:
-        added.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for a script (schema 1)")
+    _reading_actions(action)
+    _writing_actions(action)
 
-    listing = action("list", "the runs, newest first; also without an action")
-    _which(listing, argparse.SUPPRESS)
-    json_flag(listing)
-    show = action("show", "everything that is kept of one run")
+
+def _reading_actions(action: Callable[..., argparse.ArgumentParser]) -> None:
+    _which(action("list", "the runs, newest first; also without an action", json=True), argparse.SUPPRESS)
+    show = action("show", "everything that is kept of one run", json=True)
     show.add_argument("run", metavar="ID", type=_number)
-    json_flag(show)
-    compare = action("compare", "two runs side by side: what changed, and whether it is more than scatter")
+    compare = action("compare", "two runs side by side: what changed, and whether it is more than scatter", json=True)
     compare.add_argument("a", metavar="A", type=_number)
     compare.add_argument("b", metavar="B", type=_number)
-    json_flag(compare)
     plot = action("plot", "median latency of the runs against utilization or KV cache")
     plot.add_argument("--against", choices=("utilization", "kv-tokens"), default="utilization", help="the other axis")
     plot.add_argument("--simulated", action="store_true", help="the simulated runs instead of the real ones")
     _which(plot, argparse.SUPPRESS)
+
+
+def _writing_actions(action: Callable[..., argparse.ArgumentParser]) -> None:
     export = action("export", "the runs for other programs, or as a report")
     export.add_argument("--format", choices=_FORMATS, required=True, help="markdown: a table and the plots as text")
     file = export.add_argument("--output", metavar="FILE", type=Path, help="default: standard output")
