@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.binding import Binding
 
+from gpu_tui import wiring
 from gpu_tui.core.books import Service, keep_books
 from gpu_tui.tui import texts
 from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
@@ -59,6 +60,17 @@ def choose_mode(app: GpuTuiApp) -> None:
             app.runner.start(mode)
 
     app.push_screen(ChoiceDialog("What to measure", rows, app.runner.view.mode), chosen)
+
+
+def show_history(app: GpuTuiApp) -> None:
+    """The journal's runs."""
+    from gpu_tui.tui.screens.history import HistoryScreen, Work
+
+    def with_journal(work: Work, writable: bool) -> Any:
+        with wiring.open_journal(app.settings, writable=writable) as journal:
+            return work(journal)
+
+    app.push_screen(HistoryScreen(with_journal))
 
 
 def show_plots(app: GpuTuiApp) -> None:

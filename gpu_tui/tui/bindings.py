@@ -27,6 +27,7 @@ KEYS: list[BindingType] = [
     _bind("r", "run", "Run measurements", "run.start", "Measure the live services' STT and LLM latency"),
     _bind("escape", "escape", "Cancel", "run.cancel", "Cancel the measurement; forget a typed number"),
     _bind("R", "run_mode", "Run mode", "run.mode", "Choose what to measure: interference, voice turns, one kind"),
+    _bind("H", "history", "History", "history", "The runs in the journal: show, compare, plot, delete"),
     _bind("b", "big_plot", "Big plot", "run.plot", "The measurement's plots, as large as the screen"),
     _bind("e", "explain", "Explain", "explain", "Every figure: formula, inputs, source, age"),
     _bind("l", "panels", "Next panel", "panels", "Next panel in the services' place (small terminals)"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, OptionList
 
 from gpu_tui import wiring
 from gpu_tui.clock import ManualClock
@@ -13,6 +14,7 @@ from gpu_tui.core.snapshot import Fault, FaultKind, Snapshot
 from gpu_tui.errors import ConfigError, SourceUnavailable
 from gpu_tui.tui.app import GpuTuiApp
 from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from gpu_tui.tui.screens.history import HistoryScreen
 from gpu_tui.tui.screens.plot import PlotScreen, Reading
 from gpu_tui.tui.widgets.checks import CheckLines
 from gpu_tui.tui.widgets.header import Header
@@ -24,7 +26,7 @@ from gpu_tui.tui.widgets.services import ServiceTable
 from gpu_tui.tui.widgets.slider import UtilizationSlider
 from gpu_tui.tui.widgets.verdict import Verdict
 from gpu_tui.view.spans import plain
-from tests.factories import SERVE, gpu, info, kloros, snapshot
+from tests.factories import KLOROS, SERVE, books_of, gpu, info, kloros, snapshot
 from tests.tui.harness import NO_DRIVER, finished_run, make_app, no_driver, scenario_at
 
 SIZE = (120, 40)
@@ -522,3 +524,67 @@ async def test_ctrl_c_leaves_as_an_interrupted_command() -> None:
         await settle(app, pilot)
         await pilot.press("ctrl+c")
     assert app.return_code == 130
+
+
+async def test_the_history_lists_compares_filters_and_deletes_runs() -> None:
+    app = make_app()
+    for seed in (1, 2, 3):
+        view = finished_run(seed=seed)
+        assert view.summary is not None
+        wiring.record_run(
+            app.settings, app.options, KLOROS, books_of(KLOROS), None, view.summary, requests=view.requests
+        )
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press("H")
+        await pilot.pause(0.3)
+        screen = app.screen
+        assert isinstance(screen, HistoryScreen)
+        rows = screen.query_one(OptionList)
+        assert rows.option_count == 3
+        await pilot.press("c")
+        assert app.screen is screen, "nothing marked, nothing to compare"
+        await pilot.press("space", "down", "c")
+        await pilot.pause(0.3)
+        assert isinstance(app.screen, TextDialog)
+        shown = " ".join(plain(line) for line in app.screen._lines)
+        assert "TTFT" in shown
+        await pilot.press("escape", "enter")
+        await pilot.pause(0.3)
+        assert isinstance(app.screen, TextDialog)
+        await pilot.press("escape", "p")
+        await pilot.pause(0.2)
+        assert "SIMULATED" in " ".join(plain(line) for line in app.screen._lines)  # type: ignore[attr-defined]
+        await pilot.press("escape", "x")
+        await pilot.pause(0.1)
+        await pilot.press("n")
+        await pilot.pause(0.2)
+        assert rows.option_count == 3
+        await pilot.press("x")
+        await pilot.pause(0.1)
+        await pilot.press("y")
+        await pilot.pause(0.4)
+        assert rows.option_count == 2
+        await pilot.press("slash", *"nothing", "enter")
+        await pilot.pause(0.1)
+        assert rows.option_count == 0
+        await pilot.press("escape")
+        await pilot.pause(0.1)
+        assert rows.option_count == 2
+        await pilot.press("escape")
+        assert app.screen is app.main
+
+
+async def test_a_damaged_journal_is_told_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = tmp_path / "journal.db"
+    damaged.write_bytes(b"not a journal at all, but something somebody keeps here")
+    monkeypatch.setenv("GPU_TUI_JOURNAL", str(damaged))
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await pilot.press("H")
+        await pilot.pause(0.3)
+        assert any("journal" in toast.message for toast in app._notifications)
+        await pilot.press("escape")
+        assert app.screen is app.main
+    assert damaged.read_bytes().startswith(b"not a journal at all")

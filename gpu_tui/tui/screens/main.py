@@ -207,6 +207,10 @@ class MainScreen(Screen[None]):
         """Choose how to measure, and do it."""
         actions.choose_mode(self.gpu_app)
 
+    def action_history(self) -> None:
+        """Show the journal's runs."""
+        actions.show_history(self.gpu_app)
+
     def action_big_plot(self) -> None:
         """Show the plots large."""
         actions.show_plots(self.gpu_app)

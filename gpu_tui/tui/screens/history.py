@@ -1,0 +1,182 @@
+"""The journal's runs: listed, filtered, shown, compared, plotted, deleted. Reads and writes on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from gpu_tui.errors import GpuTuiError
+from gpu_tui.tui.screens.dialogs import ConfirmDialog, TextDialog
+from gpu_tui.tui.styling import content
+from gpu_tui.view.spans import Line
+
+if TYPE_CHECKING:
+    from gpu_tui.journal import Entry, Journal
+
+MOST = 500
+"""Runs that are listed; `gpu-tui history --limit` has no such bound."""
+
+Work = Callable[["Journal"], Any]
+
+
+class HistoryScreen(ModalScreen[None]):
+    """The runs, newest first.
+
+    Args:
+        with_journal: opens the journal, does one thing with it, closes it; blocks, and is called on a thread.
+    """
+
+    BINDINGS = [
+        Binding("escape,q,H", "leave", "Close", id="history.close", tooltip="Close"),
+        Binding("space", "mark", "Mark", id="history.mark", tooltip="Mark a run to compare"),
+        Binding("c", "compare", "Compare", id="history.compare", tooltip="Compare the marked run with this one"),
+        Binding("p", "plot", "Plot", id="history.plot", tooltip="Latency against utilization and KV cache"),
+        Binding("x,delete", "delete", "Delete", id="history.delete", tooltip="Delete this run, after asking"),
+        Binding("slash", "filter", "Filter", id="history.filter", tooltip="Show only runs whose line has these words"),
+    ]
+
+    def __init__(self, with_journal: Callable[[Work, bool], Any]) -> None:
+        super().__init__()
+        self._with_journal = with_journal
+        self._entries: list[Entry] = []
+        self._marked: int | None = None
+
+    def compose(self) -> ComposeResult:
+        """Filter, head, list."""
+        with Vertical(classes="dialog") as box:
+            box.border_title = "History of runs"
+            box.border_subtitle = "enter show, space mark, c compare, p plot, x delete, / filter, esc close"
+            yield Input(placeholder="words to look for, as in: tui valid 2026-11", compact=True, id="history-filter")
+            yield Static("", id="history-head")
+            yield OptionList(id="history-list")
+
+    async def on_mount(self) -> None:
+        """Read the journal."""
+        self.query_one(Input).display = False
+        await self._reload()
+        self.query_one(OptionList).focus()
+
+    async def _work(self, work: Work, writable: bool = False) -> Any:
+        """Do it on a thread; a mistake of the journal is told, and None comes back."""
+        try:
+            return await asyncio.to_thread(self._with_journal, work, writable)
+        except GpuTuiError as error:
+            self.app.notify(str(error), severity="warning", timeout=10)
+            return None
+
+    async def _reload(self) -> None:
+        self._entries = await self._work(lambda journal: journal.entries(limit=MOST)) or []
+        self._show()
+
+    def _show(self) -> None:
+        from gpu_tui.journal.text import listed
+
+        words = self.query_one(Input).value.lower().split()
+        head, *lines = listed(self._entries)
+        rows = self.query_one(OptionList)
+        at = rows.highlighted or 0
+        rows.clear_options()
+        for entry, line in zip(self._entries, lines, strict=True):
+            if all(word in line.lower() for word in words):
+                mark = "▸ " if entry.id == self._marked else "  "
+                rows.add_option(Option(content([[(mark, "key"), (line, "")]]), id=str(entry.id)))
+        count = rows.option_count
+        told = "  " + head if count else "No runs yet: r measures." if not self._entries else "No run has these words."
+        self.query_one("#history-head", Static).update(Content(told))
+        rows.highlighted = min(at, count - 1) if count else None
+
+    def _at(self) -> int | None:
+        rows = self.query_one(OptionList)
+        if rows.highlighted is None:
+            return None
+        return int(rows.get_option_at_index(rows.highlighted).id or 0)
+
+    def action_leave(self) -> None:
+        """Leave the filter first, then the screen."""
+        field = self.query_one(Input)
+        if field.has_focus or field.value:
+            field.value, field.display = "", False
+            self.query_one(OptionList).focus()
+            self._show()
+        else:
+            self.dismiss()
+
+    def action_filter(self) -> None:
+        """Type words to look for."""
+        field = self.query_one(Input)
+        field.display = True
+        field.focus()
+
+    def on_input_changed(self) -> None:
+        """Filter while typing."""
+        self._show()
+
+    def on_input_submitted(self) -> None:
+        """Back to the list."""
+        self.query_one(OptionList).focus()
+
+    def action_mark(self) -> None:
+        """Mark a run, or take the mark away."""
+        at = self._at()
+        self._marked = None if at == self._marked else at
+        self._show()
+
+    async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Everything that is kept of the run."""
+        from gpu_tui.journal.text import detailed
+
+        number = int(event.option.id or 0)
+        stored = await self._work(lambda journal: journal.get(number))
+        if stored is not None:
+            self._read(f"Run {number}", detailed(stored))
+
+    async def action_compare(self) -> None:
+        """The marked run beside this one."""
+        from gpu_tui.journal.compare import compare
+        from gpu_tui.journal.text import compared
+
+        a, b = self._marked, self._at()
+        if a is None or b is None or a == b:
+            self.app.notify("Mark one run with space, go to another, then press c.", severity="warning")
+            return
+        lines = await self._work(lambda journal: compared(compare(journal.get(a), journal.get(b))))
+        if lines is not None:
+            self._read(f"Run {a} and run {b}", lines)
+
+    def action_plot(self) -> None:
+        """Latency against utilization and against the KV cache, real runs apart from simulated ones."""
+        from gpu_tui.journal.scatter import AXES, plot
+
+        lines: list[str] = []
+        width = max(40, min(100, self.size.width - 16))
+        for simulated in (False, True):
+            some = [entry for entry in self._entries if entry.simulated is simulated]
+            for axis in AXES if some else ():
+                lines += [*plot(some, axis, width=width, height=14), ""]
+        self._read("Latency of the runs", lines or ["No runs yet: r measures."])
+
+    async def action_delete(self) -> None:
+        """Delete the run, after asking."""
+        at = self._at()
+        if at is None:
+            return
+        line: Line = [(f"Run {at} is taken out of the journal for good.", "")]
+
+        async def answered(yes: bool | None) -> None:
+            if yes:
+                await self._work(lambda journal: journal.delete(at), writable=True)
+                await self._reload()
+
+        self.app.push_screen(ConfirmDialog(f"Delete run {at}?", [line], yes="Delete (y)"), answered)
+
+    def _read(self, title: str, lines: Sequence[str]) -> None:
+        self.app.push_screen(TextDialog(title, [[(line, "")] for line in lines]))
