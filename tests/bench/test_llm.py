@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from gpu_tui.bench.client import ProbeFailure, open_session
+from gpu_tui.bench.client import ProbeFailure, Sent, open_session
 from gpu_tui.bench.llm import LlmProbe
 from gpu_tui.clock import SystemClock
 from gpu_tui.core.timings import ItlBasis, LlmTimings, inter_token_latencies
@@ -70,6 +70,18 @@ async def test_known_delays_are_measured(session: aiohttp.ClientSession) -> None
     for seen, was_sent in zip(timings.chunks, sent, strict=False):
         assert 0 <= seen - was_sent < STALL_S
     assert (timings.prompt_tokens, timings.output_tokens) == (7, 8)
+
+
+async def test_a_request_starts_when_its_bytes_go_out(session: aiohttp.ClientSession) -> None:
+    """aiohttp tells that the head is sent before it is: with many requests at once that is milliseconds too early."""
+    sent = Sent()
+    async with serving({CHAT: answering({"x": 1})}) as server:
+        async with session.post(f"{server.url}{CHAT}", data=b"x" * 200_000, trace_request_ctx=sent) as response:
+            await response.read()
+        arrived = server.requests[0].arrived
+    assert sent.body
+    assert sent.at is not None
+    assert arrived - STALL_S < sent.at <= arrived
 
 
 async def test_what_is_sent(session: aiohttp.ClientSession) -> None:

@@ -28,8 +28,9 @@ from gpu_tui.bench.child import measure_blocking
 from gpu_tui.bench.events import Figure, LlmResult, Summary
 from gpu_tui.bench.plan import MeasurePlan, Mode, candidates
 from gpu_tui.core.summary import LatencySummary, summarize
-from tests.bench.servers import CHAT, DONE, Reply, Request, event, models, now, serving
+from tests.bench.servers import now
 from tests.benchmarks.aiperf import Aiperf
+from tests.benchmarks.known_delays import KnownDelays
 from tests.benchmarks.terminals import GPU_TUI, Terminal
 
 TTFT_S, ITL_S, CHUNKS = 0.100, 0.010, 64
@@ -37,12 +38,6 @@ PATTERNS = ("constant", "jittered", "bursty")
 CONCURRENCIES = (1, 8, 32)
 KEYS_PER_S = 60
 """Above what anyone types, and more than the explorer's own limit of frames."""
-
-
-FORM = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "known-delays"}
-TOKEN = event({**FORM, "choices": [{"index": 0, "delta": {"content": " x"}, "finish_reason": None}]})
-COUNTS = {"prompt_tokens": 7, "completion_tokens": CHUNKS, "total_tokens": CHUNKS + 7}
-END = event({**FORM, "choices": [], "usage": COUNTS}) + DONE
 
 
 def say(line: str) -> None:
@@ -64,18 +59,14 @@ async def serve(pattern: str) -> None:
     truth: list[tuple[float, list[float]]] = []
     asked = itertools.count()
 
-    async def stream(request: Request, reply: Reply) -> None:
-        await reply.head()
-        due = request.arrived + TTFT_S
-        for gap in [*gaps(pattern, next(asked)), 0.0]:
-            await asyncio.sleep(max(0.0, due - now()))
-            await reply.raw(TOKEN)
-            due += gap
-        truth.append((request.arrived, list(reply.sent)))
-        await reply.raw(END)
+    def connection() -> KnownDelays:
+        return KnownDelays(
+            lambda: [TTFT_S, *gaps(pattern, next(asked))], lambda arrived, sent: truth.append((arrived, sent))
+        )
 
-    async with serving({"/v1/models": models("known-delays"), CHAT: stream}) as server:
-        say(server.url)
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    async with server:
+        say(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         while await asyncio.to_thread(sys.stdin.readline):
             say(json.dumps(truth))
             truth.clear()

@@ -1,0 +1,89 @@
+"""A server of known delays whose own cost is small: one connection is kept, and every stamp is taken at the socket.
+
+A server that is slow to see a request would count its own slowness against whoever measures it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+
+from tests.bench.servers import DONE, event, now
+
+FORM = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "known-delays"}
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+TOKEN = _chunk(event({**FORM, "choices": [{"index": 0, "delta": {"content": " x"}, "finish_reason": None}]}))
+
+
+def _end(tokens: int) -> bytes:
+    counts = {"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": tokens + 7}
+    return _chunk(event({**FORM, "choices": [], "usage": counts}) + DONE) + b"0\r\n\r\n"
+
+
+class KnownDelays(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        delays: seconds before each token of the next answer.
+        done: told when each answer's request had come, and when each token went out.
+    """
+
+    def __init__(self, delays: Callable[[], Sequence[float]], done: Callable[[float, list[float]], None]) -> None:
+        self._delays = delays
+        self._done = done
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        arrived = now()
+        self._buffer += data
+        head, found, body = self._buffer.partition(b"\r\n\r\n")
+        lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        length = int(lengths[0].partition(b":")[2]) if lengths else 0
+        if found and len(body) >= length:
+            self._buffer = body[length:]
+            self._answer(head, arrived)
+
+    def _answer(self, head: bytes, arrived: float) -> None:
+        if head.startswith(b"GET"):
+            body = json.dumps({"object": "list", "data": [{"id": "known-delays"}]}).encode()
+            said = body if b"/v1/models " in head else b""
+            status = b"200 OK" if said else b"404 Not Found"
+            self._write(
+                b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+                % (status, len(said), said)
+            )
+            return
+        self._write(HEAD)
+        delays = list(self._delays())
+        self._loop.call_at(self._loop.time() + delays[0], self._next, arrived, arrived + delays[0], delays, [])
+
+    def _next(self, arrived: float, due: float, delays: list[float], sent: list[float]) -> None:
+        while True:
+            sent.append(now())
+            self._write(TOKEN)
+            if len(sent) == len(delays):
+                self._done(arrived, sent)
+                self._write(_end(len(delays)))
+                return
+            due += delays[len(sent)]
+            if due > now():
+                break
+        # The loop's clock is the one of `now`.
+        self._loop.call_at(due, self._next, arrived, due, delays, sent)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
