@@ -6,17 +6,30 @@ SVG by Textual, PNG from it by resvg with the system's DejaVu Sans Mono (Debian:
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gpu_tui import wiring
+from gpu_tui.bench.events import Utilization
 from gpu_tui.clock import ManualClock
 from gpu_tui.tui.app import GpuTuiApp
-from tests.tui.harness import fill_history, finished_run, make_app, no_driver, scenario_at
+from tests.tui.harness import (
+    fill_history,
+    finished_run,
+    interference_run,
+    make_app,
+    no_driver,
+    scenario_at,
+    voice_run,
+)
 
 FONT = "DejaVu Sans Mono"
 FONT_FOLDERS = ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts/dejavu", "/usr/share/fonts/TTF")
@@ -36,6 +49,31 @@ async def invalid(app: GpuTuiApp, pilot: Any) -> None:
 async def measured(app: GpuTuiApp, pilot: Any) -> None:
     """A finished run."""
     app.host.show_run(finished_run())
+
+
+async def interference(app: GpuTuiApp, pilot: Any) -> None:
+    """What STT and LLM cost each other."""
+    app.host.show_run(interference_run())
+
+
+async def voice(app: GpuTuiApp, pilot: Any) -> None:
+    """Voice turns against a budget."""
+    app.host.show_run(voice_run())
+
+
+async def compared(app: GpuTuiApp, pilot: Any) -> None:
+    """Two runs of the journal side by side."""
+    for seed, planned in ((1, 0.5), (2, 0.6)):
+        view = finished_run(seed=seed)
+        assert view.summary is not None
+        shares = Utilization(actual=planned, planned=planned)
+        summary = msgspec.structs.replace(view.summary, gpu_memory_utilization=shares)
+        machine = (app.explorer.snapshot, app.explorer.books(), None)
+        wiring.record_run(app.settings, app.options, *machine, summary, requests=view.requests)
+    await pilot.press("H")
+    await pilot.pause(0.5)
+    await pilot.press("space", "down", "c")
+    await pilot.pause(0.5)
 
 
 async def gpu_list(app: GpuTuiApp, pilot: Any) -> None:
@@ -60,6 +98,9 @@ PICTURES = (
     Picture("explorer-valid", "gpu-tui: 0.50 fits"),
     Picture("explorer-invalid", "gpu-tui: 0.40 does not fit", invalid),
     Picture("run-finished", "gpu-tui: a finished run", measured),
+    Picture("interference", "gpu-tui: interference", interference),
+    Picture("voice-turn", "gpu-tui: voice turns", voice),
+    Picture("history-compare", "gpu-tui: two runs compared", compared),
     Picture("several-gpus", "gpu-tui: several GPUs", gpu_list, scenario="h100x8"),
     Picture("driver-missing", "gpu-tui: no driver", source=no_driver),
     Picture("small-80x24", "gpu-tui: 80×24", invalid, size=(80, 24)),
@@ -106,6 +147,8 @@ def to_png(svg: str) -> bytes:
 
 def main() -> None:
     """Draw them all."""
+    # The journal of whoever draws is nobody's business here.
+    os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="gpu-tui-pictures-")
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots")
     folder.mkdir(exist_ok=True)
     for picture in PICTURES:

@@ -6,8 +6,11 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
+
 from gpu_tui import wiring
 from gpu_tui.bench.events import Figure, Generator, LlmResult, RequestDone, SttResult, Summary, Utilization
+from gpu_tui.bench.shapes import Interference, Ratio, Together, VoiceResult, VoiceTurn
 from gpu_tui.clock import ManualClock
 from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.core.summary import summarize
@@ -134,3 +137,71 @@ def finished_run(requests: int = 20, seed: int = 7) -> RunView:
         generator=Generator(cpu_s=0.3, share=0.02),
     )
     return RunView(state="done", requests=(*llm, *stt), summary=summary, planned=0.5, simulated=True, runs=(summary,))
+
+
+def interference_run(seed: int = 7) -> RunView:
+    """An interference run as the demo might end it, with services that slow each other down."""
+    alone = finished_run(seed=seed)
+    assert alone.summary is not None
+    llm, stt = alone.summary.llm, alone.summary.stt
+    assert llm is not None
+    assert stt is not None
+
+    def slower(made: Figure | None, by: float) -> Figure | None:
+        if made is None:
+            return None
+        fields = {name: round(getattr(made, name) * by, 1) for name in ("p50", "p95", "p99", "min", "max", "mean")}
+        return Figure(**fields, n=made.n)
+
+    beside = msgspec.structs.replace(
+        llm, ttft_ms=slower(llm.ttft_ms, 1.42), itl_ms=slower(llm.itl_ms, 1.18), e2e_ms=slower(llm.e2e_ms, 1.21)
+    )
+    together = Together(llm=beside, stt=msgspec.structs.replace(stt, latency_ms=slower(stt.latency_ms, 1.63)))
+    ratios = {"llm_ttft": 1.42, "llm_itl": 1.18, "llm_e2e": 1.21, "stt_latency": 1.63}
+    slowdown: dict[str, Ratio | None] = {name: Ratio(p50=by, p95=by) for name, by in ratios.items()}
+    found = Interference(stt_alone=stt, llm_alone=llm, together=together, slowdown=slowdown, windows={})
+    summary = msgspec.structs.replace(alone.summary, interference=found)
+    return replace(alone, summary=summary, mode="interference")
+
+
+def voice_run(count: int = 10, seed: int = 7, budget_ms: float = 620.0) -> RunView:
+    """Voice turns as the demo might end them, against a budget."""
+    dice = random.Random(seed)
+    turns = []
+    for i in range(count):
+        parts = [round(dice.gauss(middle, spread), 1) for middle, spread in ((255, 25), (180, 22), (140, 20))]
+        turns.append(
+            VoiceTurn(
+                index=i,
+                stt_ms=parts[0],
+                first_token_ms=parts[1],
+                first_sentence_ms=parts[2],
+                total_ms=round(sum(parts), 1),
+            )
+        )
+
+    def over(field: str) -> Figure:
+        return figure([getattr(turn, field) for turn in turns])
+
+    voice = VoiceResult(
+        n=count,
+        errors={},
+        stt_ms=over("stt_ms"),
+        first_token_ms=over("first_token_ms"),
+        first_sentence_ms=over("first_sentence_ms"),
+        total_ms=over("total_ms"),
+        no_sentence=0,
+        budget_ms=budget_ms,
+        within_budget=sum((turn.total_ms or 0) <= budget_ms for turn in turns),
+        turns=turns,
+        llm_url="http://127.0.0.1:40001",
+        llm_model="SIMULATED",
+        stt_url="http://127.0.0.1:40002",
+        stt_model="SIMULATED",
+        clip="5s.wav",
+        audio_s=5.0,
+    )
+    done = finished_run(seed=seed)
+    assert done.summary is not None
+    summary = msgspec.structs.replace(done.summary, llm=None, stt=None, voice=voice)
+    return replace(done, requests=(), turns=tuple(turns), summary=summary, mode="voice")
