@@ -115,7 +115,7 @@ async def test_the_demo_replaces_a_machine_with_all_that_was_measured_on_it(keys
         clock.advance(1.1)
         await pilot.pause(0.2)
         app.runner.view = finished_run()
-        app.show_run(app.runner.view)
+        app.host.show_run(app.runner.view)
         await pilot.press(*keys)
         for _ in range(100):
             await pilot.pause(0.02)
@@ -168,9 +168,9 @@ async def test_a_question_is_left_without_an_answer(key: str) -> None:
 
 def test_a_mistake_of_ours_is_a_sentence_in_a_terminal_that_is_given_back() -> None:
     program = (
-        "from gpu_tui.tui.app import GpuTuiApp\n"
+        "from gpu_tui.tui.screens.main import MainScreen\n"
         "def fall(self): raise RuntimeError('secret-local')\n"
-        "GpuTuiApp.choose_gpu = fall\n"
+        "MainScreen.action_gpu = fall\n"
         "from gpu_tui.cli.main import entry\n"
         "import sys; sys.argv = ['gpu-tui', '--demo']\n"
         "entry()\n"

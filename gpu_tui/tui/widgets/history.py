@@ -24,6 +24,7 @@ class HistoryPanel(Panel):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._history: History | None = None
+        self._names: dict[str, str] = {}
         self._books: Books | None = None
         self._total = 0
         """Of the last reading that told it: what was seen before a fault stays to be looked at."""
@@ -53,15 +54,19 @@ class HistoryPanel(Panel):
         total = float(self._total)
         if self._planned is not None:
             canvas.level(self._planned, total, "warn")
-        running = {s.name: series_of(s, books) for s in books.services if s.running}
-        if not books.listed:
-            running = {name: name for name in history.names() if any(history.resample(name, canvas.dots[0]))}
+        running = self._series(books)
         for name, series in reversed(running.items()):
             canvas.line(history.resample(series, canvas.dots[0]), total, f"fg-{name}")
         lines = canvas.lines()
         labels = {0: f"{bytes_to_mib(self._total):.0f}", len(lines) - 1: "0"}
         drawn: list[Line] = [[(f"{labels.get(i, ''):>5} ", "dim"), *line] for i, line in enumerate(lines)]
         return [*drawn, self._legend(list(running), width)]
+
+    def _series(self, books: Books) -> dict[str, str]:
+        """Series by the name under which each is told; those of the last listing where nothing is listed now."""
+        if books.listed:
+            self._names = {s.name: series_of(s, books) for s in books.services if s.running}
+        return self._names
 
     def _legend(self, names: list[str], width: int) -> Line:
         line: Line = []
