@@ -27,7 +27,7 @@ from gpu_tui.tui.widgets.slider import UtilizationSlider
 from gpu_tui.tui.widgets.verdict import Verdict
 from gpu_tui.view.spans import plain
 from tests.factories import KLOROS, SERVE, books_of, gpu, info, kloros, snapshot
-from tests.tui.harness import NO_DRIVER, finished_run, make_app, no_driver, scenario_at
+from tests.tui.harness import finished_run, make_app, no_driver, scenario_at
 
 SIZE = (120, 40)
 
@@ -418,7 +418,6 @@ async def test_footer_and_palette_know_every_action() -> None:
         assert "f feasible" in words(app, Keys)
         titles = {command.title for command in app.get_system_commands(app.main)}
         assert {"Nearest feasible", "Run measurements", "Explain", "Pause", "Copy verdict"} <= titles
-        assert NO_DRIVER.remedy
 
 
 async def test_copying_by_osc_52() -> None:
@@ -588,3 +587,18 @@ async def test_a_damaged_journal_is_told_and_left_alone(tmp_path: Path, monkeypa
         await pilot.press("escape")
         assert app.screen is app.main
     assert damaged.read_bytes().startswith(b"not a journal at all")
+
+
+async def test_a_key_on_the_slider_does_not_resample_the_history() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        panel = app.main.query_one(HistoryPanel)
+        kept = dict(panel._resampled)
+        assert kept
+        before = words(app, HistoryPanel)
+        app.main.slider.move_to(900)
+        assert words(app, HistoryPanel) != before, "the planned level has moved"
+        assert all(panel._resampled[key] is points for key, points in kept.items())
+        app.show_machine()
+        assert not any(panel._resampled[key] is points for key, points in kept.items()), "a reading draws anew"

@@ -25,6 +25,7 @@ class HistoryPanel(Panel):
         super().__init__(id=id)
         self._history: History | None = None
         self._names: dict[str, str] = {}
+        self._resampled: dict[tuple[str, int], list[int | None]] = {}
         self._books: Books | None = None
         self._total = 0
         """Of the last reading that told it: what was seen before a fault stays to be looked at."""
@@ -32,6 +33,7 @@ class HistoryPanel(Panel):
 
     def show(self, history: History | None, books: Books | None, planned_bytes: int | None) -> None:
         """Draw this history with this level."""
+        self._resampled.clear()
         if history is not self._history:
             self._total = 0
         self._history, self._books, self._planned = history, books, planned_bytes
@@ -56,11 +58,18 @@ class HistoryPanel(Panel):
             canvas.level(self._planned, total, "warn")
         running = self._series(books)
         for name, series in reversed(running.items()):
-            canvas.line(history.resample(series, canvas.dots[0]), total, f"fg-{name}")
+            canvas.line(self._points(history, series, canvas.dots[0]), total, f"fg-{name}")
         lines = canvas.lines()
         labels = {0: f"{bytes_to_mib(self._total):.0f}", len(lines) - 1: "0"}
         drawn: list[Line] = [[(f"{labels.get(i, ''):>5} ", "dim"), *line] for i, line in enumerate(lines)]
         return [*drawn, self._legend(list(running), width)]
+
+    def _points(self, history: History, series: str, count: int) -> list[int | None]:
+        """A series as drawn, kept until the next reading: a key on the slider moves the level alone."""
+        key = (series, count)
+        if key not in self._resampled:
+            self._resampled[key] = history.resample(series, count)
+        return self._resampled[key]
 
     def _series(self, books: Books) -> dict[str, str]:
         """Series by the name under which each is told; those of the last listing where nothing is listed now."""
