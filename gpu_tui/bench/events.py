@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from gpu_tui.bench.machine_series import MachineSeries as MachineSeries
 from gpu_tui.bench.shapes import EndpointShown as EndpointShown
 from gpu_tui.bench.shapes import Figure as Figure
 from gpu_tui.bench.shapes import Generator as Generator
@@ -112,6 +113,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     """null in every other mode."""
     voice: VoiceResult | None = None
     """null in every other mode."""
+    began_monotonic_s: float | None = None
+    """Instant on this boot's monotonic clock from which `started_s`, `windows` and `machine_series` count."""
+    lasted_s: float | None = None
+    """From then until all loads had ended."""
+    machine_series: MachineSeries | None = None
+    """What the GPU held and did meanwhile; null when nobody watched, or it could not be read."""
 
     @property
     def measured(self) -> bool:

@@ -89,6 +89,7 @@ class Runner:
                 raise UsageError(_busy(llm), "Wait, or add --despite-traffic to measure beside it.")
             loader = Loader(plan, session, self._clock, self._teller)
             await self._load(loader, llm, stt)
+            lasted_s = self._teller.since_s()
         ooms, answered = self._ooms(loader), any(outcomes.answered for outcomes in loader.seen)
         in_logs = logs.ooms()
         if in_logs:
@@ -111,6 +112,8 @@ class Runner:
             requests_running=llm.metrics.running if llm else None,
             interference=self._figures.interference,
             voice=self._figures.voice,
+            began_monotonic_s=self._teller.began,
+            lasted_s=round(lasted_s, 3),
         )
 
     async def preview(self) -> Preview:
