@@ -11,7 +11,6 @@ import aiohttp
 from gpu_tui.bench.client import ProbeFailure, open_session
 from gpu_tui.bench.discover import Discovery, Endpoint, Found
 from gpu_tui.bench.events import (
-    Generator,
     Interference,
     Kind,
     LlmResult,
@@ -25,6 +24,7 @@ from gpu_tui.bench.events import (
 )
 from gpu_tui.bench.load import MAX_UNDER_WAY
 from gpu_tui.bench.loader import TOGETHER_INDEX, WARMUP_INDEX, Job, Loader
+from gpu_tui.bench.notes import busy, generator_of, labelled_simulated, told_after
 from gpu_tui.bench.oom import LogWatch
 from gpu_tui.bench.plan import MeasurePlan, Mode
 from gpu_tui.bench.progress import Emit, Teller, parts_of
@@ -86,7 +86,7 @@ class Runner:
         async with open_session(plan.concurrency if plan.rate is None else MAX_UNDER_WAY, self._clock) as session:
             llm, stt = await self._find(session)
             if plan.refuse_traffic and llm and llm.metrics.running:
-                raise UsageError(_busy(llm), "Wait, or add --despite-traffic to measure beside it.")
+                raise UsageError(busy(llm), "Wait, or add --despite-traffic to measure beside it.")
             loader = Loader(plan, session, self._clock, self._teller)
             await self._load(loader, llm, stt)
             lasted_s = self._teller.since_s()
@@ -94,7 +94,7 @@ class Runner:
         in_logs = logs.ooms()
         if in_logs:
             self._notes.append(f"The services' log tells of CUDA out of memory {in_logs} times during the run.")
-        self._notes += _told_after(plan, loader, self._figures.llm)
+        self._notes += told_after(plan, loader, self._figures.llm)
         return Summary(
             started_at=started_at.replace("+00:00", "Z"),
             machine=plan.machine,
@@ -106,7 +106,7 @@ class Runner:
             notes=self._notes,
             # One event may be told twice, in an answer and in the log: the larger count is what is sure.
             oom_events=max(ooms, in_logs) if answered or logs.paths else None,
-            generator=_generator(loader),
+            generator=generator_of(loader),
             workload=workload_of(plan, self._clip if plan.wants_stt else None),
             arrival_lag_ms=figure(loader.late_s),
             requests_running=llm.metrics.running if llm else None,
@@ -139,7 +139,7 @@ class Runner:
         )
 
     def _simulated(self, *endpoints: Endpoint | None) -> bool:
-        return self._plan.simulated or any(map(_labelled, endpoints))
+        return self._plan.simulated or any(map(labelled_simulated, endpoints))
 
     def _utilization(self, llm: Endpoint | None) -> Utilization:
         said = llm.utilization if llm else None
@@ -159,7 +159,7 @@ class Runner:
         if plan.warmups > plan.warmup:
             self._notes.append(f"Warm-ups raised from {plan.warmup} to {plan.warmups}: at least one a connection.")
         if llm and llm.metrics.running:
-            self._notes.append(_busy(llm))
+            self._notes.append(busy(llm))
         return llm, stt
 
     def _found(self, kind: Kind, found: Found) -> Endpoint | None:
@@ -248,34 +248,3 @@ class Runner:
 
     def _ooms(self, loader: Loader) -> int:
         return sum(outcomes.errors["oom"] for outcomes in loader.seen)
-
-
-def _told_after(plan: MeasurePlan, loader: Loader, llm: LlmResult | None) -> list[str]:
-    """What to know of the load when reading its figures."""
-    notes = []
-    if plan.prompts and llm and llm.n > len(plan.prompts):
-        notes.append(f"{len(plan.prompts)} prompts for {llm.n} requests: repeated ones may come from a prefix cache.")
-    if plan.prompt_tokens is not None and not plan.prompts and plan.wants_llm and not loader.prompts.calibrated:
-        notes.append("The server did not tell how it counts tokens: the length of the prompts is an estimate.")
-    unsent = sum(outcomes.errors["not_sent"] for outcomes in loader.seen)
-    if unsent:
-        notes.append(f"{unsent} requests could not be sent when they were due: the rate is beyond the server.")
-    return notes
-
-
-def _generator(loader: Loader) -> Generator:
-    cost = loader.cost
-    if cost.wall_s <= 0:
-        return Generator()
-    each = round(1000 * cost.cpu_s / cost.requests, 3) if cost.requests else None
-    return Generator(cpu_s=round(cost.cpu_s, 4), share=round(cost.cpu_s / cost.wall_s, 4), cpu_ms_per_request=each)
-
-
-def _busy(llm: Endpoint) -> str:
-    count = llm.metrics.running
-    return f"{shown_url(llm.url)} is answering {count} other request{'s' if count != 1 else ''}."
-
-
-def _labelled(endpoint: Endpoint | None) -> bool:
-    """A demo server says so in its model's name: its figures are invented, however its address was come by."""
-    return endpoint is not None and endpoint.model is not None and endpoint.model.startswith("SIMULATED")
