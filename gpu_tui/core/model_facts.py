@@ -100,6 +100,7 @@ class ModelFacts:
     multimodal: bool = False
     """Has a vision or audio encoder, which the profile run feeds its worst case."""
     num_experts: int | None = None
+    experts_per_token: int | None = None
     draft_layers: int = 0
     """MTP layers the checkpoint carries; they count only with speculative decoding."""
     assumptions: tuple[str, ...] = ()
