@@ -104,7 +104,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
                 preview = preview_plan(plan, emit)
                 _show(args, preview, preview_text)
                 return MEASURED if preview.llm or preview.stt else NOTHING_MEASURED
-            summary = run_plan(plan, recorder.watch(emit))
+            with recorder.sampling():
+                summary = recorder.told(run_plan(plan, recorder.watch(emit)))
             try:
                 _show(args, summary, summary_text)
             finally:  # also when nobody reads any more: it was measured
