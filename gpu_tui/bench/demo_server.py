@@ -33,6 +33,11 @@ _SENTENCE_WORDS = 8
 """Tokens of a sentence."""
 _CROWDING = 0.08
 """How much each further request under way slows the others."""
+_CARD_MIB, _MODEL_MIB = 12288, 5700
+"""The demo's card, and what its model takes without a KV cache: as in the scenario ``kloros``."""
+_TOKEN_BYTES = 2 * 28 * 4 * 128 * 2
+"""Of KV cache a token: keys and values of Qwen2.5-7B's 28 layers, each 4 KV heads of 128 values of 2 bytes."""
+_BLOCK_SIZE = 16
 _STDIN = 0
 
 
@@ -43,6 +48,12 @@ class Delays:
     ttft_s: float = 0.180
     itl_s: float = 0.014
     stt_s: float = 0.240
+
+
+def cache_blocks(utilization: float) -> int:
+    """Blocks of KV cache that the simulated server would have; at least 1."""
+    cache_bytes = (_CARD_MIB * utilization - _MODEL_MIB) * 2**20
+    return max(1, int(cache_bytes // (_TOKEN_BYTES * _BLOCK_SIZE)))
 
 
 class DemoServer:
@@ -121,11 +132,18 @@ class DemoServer:
         return web.json_response({"text": TRANSCRIPT})
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        label = f'gpu_memory_utilization="{self._utilization}"'
+        blocks = cache_blocks(self._utilization)
+        labels = {
+            "block_size": _BLOCK_SIZE,
+            "engine": 0,
+            "gpu_memory_utilization": self._utilization,
+            "kv_cache_size_tokens": blocks * _BLOCK_SIZE,
+            "num_gpu_blocks": blocks,
+        }
+        told = ",".join(f'{name}="{value}"' for name, value in labels.items())
         return web.Response(
             text=f"# SIMULATED\n# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running {self._busy}.0\n"
-            "# TYPE vllm:cache_config_info gauge\n"
-            f'vllm:cache_config_info{{block_size="16",engine="0",{label}}} 1.0\n'
+            f"# TYPE vllm:cache_config_info gauge\nvllm:cache_config_info{{{told}}} 1.0\n"
         )
 
     def _random(self) -> random.Random:

@@ -76,6 +76,7 @@ def llm_result(endpoint: Endpoint, outcomes: Outcomes[LlmTimings], queue: tuple[
     good = outcomes.good
     gaps, basis = inter_token_latencies(good)
     rate = output_tokens_per_s(good)
+    cache = endpoint.metrics.kv_cache
     return LlmResult(
         n=len(good),
         errors=dict(outcomes.errors),
@@ -91,6 +92,9 @@ def llm_result(endpoint: Endpoint, outcomes: Outcomes[LlmTimings], queue: tuple[
         queue=None if queue is None else QueueTime(mean_ms=round(queue[0] * _MS, _DECIMALS), n=queue[1]),
         prompt_tokens_mean=_mean([timings.prompt_tokens for timings in good]),
         output_tokens_mean=_mean([timings.output_tokens for timings in good]),
+        kv_cache_tokens=None if cache is None else cache.tokens,
+        kv_cache_tokens_origin=None if cache is None else cache.origin,
+        kv_cache_tokens_source=None if cache is None else cache.source,
     )
 
 

@@ -55,6 +55,12 @@ class LlmResult(msgspec.Struct, frozen=True, kw_only=True):
     """As the server counted; null unless every answer says it."""
     output_tokens_mean: float | None = None
     """Likewise."""
+    kv_cache_tokens: int | None = None
+    """What the server's KV cache holds, over all its engines; null where it does not tell."""
+    kv_cache_tokens_origin: str | None = None
+    """``measured``: vLLM's own figure; ``derived``: blocks × block size, which holds where layers are of one kind."""
+    kv_cache_tokens_source: str | None = None
+    """The metric and its labels."""
 
 
 class SttResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,6 +76,8 @@ def _llm(llm: LlmResult | None, title: str) -> list[str]:
         lines.append(f"  {llm.prompt_tokens_mean:g} tokens a prompt, {llm.output_tokens_mean:g} an answer, on average")
     if llm.queue is not None:
         lines.append(f"  {llm.queue.mean_ms:.1f} ms in the server's queue, mean of {llm.queue.n} ({llm.queue.origin})")
+    if llm.kv_cache_tokens is not None:
+        lines.append(f"  KV cache of {llm.kv_cache_tokens} tokens ({llm.kv_cache_tokens_origin})")
     if llm.not_streamed:
         lines.append(f"  {llm.not_streamed} answers came whole, not streamed: no time to first token")
     if llm.itl_basis == "mean_per_token":

@@ -68,6 +68,8 @@ async def test_the_same_code_measures_it(demo: DemoAddresses) -> None:
     assert 7 < summary.llm.itl_ms.p50 < 40
     assert 50 < summary.stt.latency_ms.p50 < 180
     assert summary.llm.itl_basis == "token_gaps"
+    # (12288 × 0.5 − 5700) MiB in blocks of 16 tokens of 56 KiB
+    assert (summary.llm.kv_cache_tokens, summary.llm.kv_cache_tokens_origin) == (8112, "measured")
 
 
 async def test_a_demo_found_without_being_told_is_simulated_all_the_same(demo: DemoAddresses) -> None:

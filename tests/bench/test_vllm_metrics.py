@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from gpu_tui.bench.vllm_metrics import VllmMetrics, parse
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu_tui.bench.vllm_metrics import BLOCKS, TOLD, KvCache, VllmMetrics, parse
 
 PAGE = b"""\
 # HELP vllm:num_requests_running Number of requests in model execution batches.
@@ -54,3 +58,50 @@ def test_the_queue_over_a_run_is_a_difference() -> None:
     ):
         assert after.queued_since(before) is None
     assert before.queued_since(VllmMetrics()) is None
+
+
+def cache(*engines: str) -> KvCache | None:
+    return parse("".join(f"vllm:cache_config_info{{{labels}}} 1.0\n" for labels in engines).encode()).kv_cache
+
+
+def test_a_real_page_of_vllm_0_32() -> None:
+    page = Path(__file__).with_name("data").joinpath("vllm-0.32-metrics.txt").read_bytes()
+    told = parse(page)
+    assert (told.utilization, told.running) == (0.92, 0)
+    assert told.kv_cache == KvCache(tokens=46592, source=TOLD)
+    assert told.kv_cache.origin == "measured"
+    older = page.replace(b'kv_cache_size_tokens="46592",', b"")
+    assert older != page
+    assert parse(older).kv_cache == KvCache(tokens=364 * 128, source=BLOCKS), "one kind of layer: both agree"
+    assert KvCache(tokens=1, source=BLOCKS).origin == "derived"
+
+
+def test_what_is_none_or_no_count_is_unknown() -> None:
+    blocks = 'block_size="16",num_gpu_blocks="10"'
+    assert cache(f'{blocks},kv_cache_size_tokens="None"') == KvCache(tokens=160, source=BLOCKS)
+    assert cache('block_size="16",num_gpu_blocks="None"') is None
+    assert cache('num_gpu_blocks="10"') is None
+    for wrong in ("0", "-160", "1e3", "16.0", "٣", "9" * 40, ""):
+        assert cache(f'kv_cache_size_tokens="{wrong}"') is None
+        assert cache(f'block_size="16",num_gpu_blocks="{wrong}"') is None
+
+
+def test_of_a_model_with_state_space_layers_the_product_is_no_number_of_tokens() -> None:
+    blocks = 'block_size="528",num_gpu_blocks="10",mamba_block_size='
+    assert cache(blocks + '"None"') == KvCache(tokens=5280, source=BLOCKS)
+    assert cache(blocks + '"4096"') is None
+    assert cache(blocks + '"4096",kv_cache_size_tokens="700"') == KvCache(tokens=700, source=TOLD)
+
+
+def test_engines_are_added_up_and_one_that_is_silent_makes_the_sum_unknown() -> None:
+    told, product = 'engine="0",kv_cache_size_tokens="100"', 'engine="1",block_size="16",num_gpu_blocks="2"'
+    assert cache(told, told) == KvCache(tokens=200, source=TOLD)
+    assert cache(told, product) == KvCache(tokens=132, source=BLOCKS)
+    assert cache(told, 'engine="1"') is None
+    assert cache() is None
+
+
+@given(st.binary(max_size=200))
+def test_any_page_is_read(noise: bytes) -> None:
+    parse(noise)
+    parse(b"vllm:cache_config_info{" + noise + b"} 1.0\n")
