@@ -1,0 +1,192 @@
+"""What a start of vLLM takes besides the KV cache: given, measured or estimated, each with a band.
+
+The constants are fitted to the public start-up logs in `tests/core/data/starts/`, which also hold the bands to their share
+of truths (`tests/benchmarks/bench_predict.py` prints both). An estimate is `assumed`; it follows vLLM's own profile run:
+`profile_run` feeds `max_num_batched_tokens` tokens through the layers and `max_num_seqs` rows of logits through the sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gpu_tui.core.kv_pages import CacheOptions
+from gpu_tui.core.model_facts import ModelFacts
+from gpu_tui.core.origins import Origin, OriginKind
+from gpu_tui.core.vllm_version import Accounting
+from gpu_tui.units import GIB, MIB
+
+
+class TermName(StrEnum):
+    """The terms, in the order in which they are told."""
+
+    WEIGHTS = "weights"
+    ACTIVATION = "activation"
+    NON_TORCH = "non_torch"
+    CUDA_GRAPHS = "cuda_graphs"
+    OTHER_TENANTS = "other_tenants"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One term on one GPU, in bytes: low ≤ size ≤ high is where nine of ten truths lie."""
+
+    name: TermName
+    size: int
+    low: int
+    high: int
+    origin: Origin
+
+    @property
+    def exact(self) -> bool:
+        """Given or measured: the band is only what the figure was rounded to."""
+        return self.origin.kind is not OriginKind.ASSUMED or self.high - self.low <= 2 * GIVEN_PRECISION
+
+
+GIVEN_PRECISION = round(0.005 * GIB)
+"""A figure from a log is rounded to two decimals of a GiB."""
+
+SAMPLER_COPIES = 10.0
+"""Float32 copies of the logits that the dummy sampler holds at its peak: 9.8 to 10.1 in logs of V0 and V1 with 256 and
+1024 rows (sorted values, int64 indices, probabilities, their sum)."""
+
+LAYER_HIDDEN = 3.5
+"""Copies of the hidden states alive at the peak of a layer: 3 to 4 in V0 logs that print the peak (Llama, Qwen2.5)."""
+
+UNKNOWN_VOCAB = 152_000
+UNKNOWN_LAYER_BYTES = 120_000
+"""A token through a layer of a 7B model; for a model of which nothing but its weights is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A term that needs no estimate."""
+
+    size: int
+    origin: Origin
+    precision: int = GIVEN_PRECISION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOptions:
+    """How vLLM is to be started, beside its utilization. None: not given, vLLM's default holds."""
+
+    rules: Accounting
+    cache: CacheOptions = CacheOptions()
+    max_model_len: int | None = None
+    fit_max_model_len: bool = False
+    """`--max-model-len auto`: the longest that fits, so it never fails for its length."""
+    enforce_eager: bool = False
+    max_num_seqs: int = 256
+    kv_cache_memory_bytes: int | None = None
+    num_gpu_blocks_override: int | None = None
+    given: Mapping[TermName, Given] = field(default_factory=dict)
+    unified_memory: bool = False
+
+
+def terms_of(facts: ModelFacts | None, options: StartOptions, other_bytes: int | None) -> tuple[Term, ...] | None:
+    """All terms; None when nothing tells the weights.
+
+    Args:
+        facts: the model.
+        options: how it is started.
+        other_bytes: what other tenants hold when vLLM looks; only releases that count them need it.
+    """
+    weights = _weights(facts, options)
+    if weights is None:
+        return None
+    terms = [weights, _activation(facts, options), _non_torch(options)]
+    if options.rules.graphs_inside:
+        terms.append(_graphs(options))
+    if options.rules.counts_others and other_bytes is not None:
+        origin = Origin(kind=OriginKind.DERIVED, source="total − free: this release counts other tenants as its own")
+        terms.append(_term(TermName.OTHER_TENANTS, other_bytes, (0, 0), origin))
+    return tuple(terms)
+
+
+def _given(name: TermName, options: StartOptions) -> Term | None:
+    given = options.given.get(name)
+    if given is None:
+        return None
+    low, high = given.size - given.precision, given.size + given.precision
+    return Term(name=name, size=given.size, low=low, high=high, origin=given.origin)
+
+
+def _term(name: TermName, size: float, band: tuple[float, float], origin: Origin) -> Term:
+    below, above = band
+    return Term(name=name, size=round(size), low=round(size - below), high=round(size + above), origin=origin)
+
+
+def _weights(facts: ModelFacts | None, options: StartOptions) -> Term | None:
+    given = _given(TermName.WEIGHTS, options)
+    if given is not None or facts is None or facts.weights_bytes is None:
+        return given
+    ranks = options.cache.tensor_parallel_size * options.cache.pipeline_parallel_size
+    whole = facts.unsharded_bytes or 0
+    size = (facts.weights_bytes - whole) / ranks + whole
+    low, high = facts.weights_band or (facts.weights_bytes, facts.weights_bytes)
+    # Loaded weights exceed the file by rotary tables and padding: 0.2 % (Llama 8B) to 0.7 % (Qwen2.5-32B on two ranks).
+    # Uneven stages and repacked quantized layers add to that.
+    loaded = size * (1.002 if ranks == 1 else 1.006)
+    spread = 0.01 if ranks == 1 else 0.03
+    below = size - (low - whole) / ranks - whole + spread * size
+    above = (high - whole) / ranks + whole - size + (spread + 0.01) * size
+    kind = OriginKind.DERIVED if facts.weights_band is None else OriginKind.ASSUMED
+    source = facts.weights_origin.source if facts.weights_origin else "the model's files"
+    return _term(TermName.WEIGHTS, loaded, (below, above), Origin(kind=kind, source=source))
+
+
+def _activation(facts: ModelFacts | None, options: StartOptions) -> Term:
+    given = _given(TermName.ACTIVATION, options)
+    if given is not None:
+        return given
+    vocab = (facts.vocab_size if facts else None) or UNKNOWN_VOCAB
+    sampler = SAMPLER_COPIES * options.max_num_seqs * vocab * 4
+    layers = options.cache.max_num_batched_tokens * _layer_bytes(facts, options.cache.tensor_parallel_size)
+    size = max(sampler, layers) + 0.05 * GIB
+    known = facts is not None and facts.vocab_size is not None
+    below, above = (0.45 * size, 0.25 * size + 0.25 * GIB) if known else (0.65 * size, 0.6 * size + 0.3 * GIB)
+    if facts is not None and facts.multimodal:
+        size, above = size + 0.4 * GIB, above + 2.5 * GIB
+    source = f"estimated: {options.max_num_seqs} rows of {vocab} logits, {options.cache.max_num_batched_tokens} tokens of a batch"
+    return _term(TermName.ACTIVATION, size, (below, above), Origin(kind=OriginKind.ASSUMED, source=source))
+
+
+def _layer_bytes(facts: ModelFacts | None, ranks: int) -> float:
+    """Peak bytes one token of the batch takes in a layer: gate, up and their product, and the hidden states, 16 bits each."""
+    if facts is None or facts.hidden_size is None:
+        return UNKNOWN_LAYER_BYTES
+    width = facts.intermediate_size or 4 * facts.hidden_size
+    experts = facts.experts_per_token or 1
+    hidden = LAYER_HIDDEN + (experts if experts > 1 else 0)
+    return (3 * experts * width / ranks + hidden * facts.hidden_size) * 2
+
+
+def _non_torch(options: StartOptions) -> Term:
+    given = _given(TermName.NON_TORCH, options)
+    if given is not None:
+        return given
+    ranks = options.cache.tensor_parallel_size * options.cache.pipeline_parallel_size
+    if options.unified_memory:
+        size, band, what = 1.0, (1.0, 3.0), "unified memory: the page cache and other processes grow meanwhile"
+    elif ranks > 1:
+        size, band, what = 0.9, (0.7, 1.3), "NCCL's buffers and the CUDA context of one of several ranks"
+    else:
+        size, band, what = 0.15, (0.15, 0.35), "the CUDA context's growth and library workspaces"
+    origin = Origin(kind=OriginKind.ASSUMED, source=f"estimated: {what}")
+    return _term(TermName.NON_TORCH, size * GIB, (band[0] * GIB, band[1] * GIB), origin)
+
+
+def _graphs(options: StartOptions) -> Term:
+    """What this release takes off for CUDA graphs: nothing when they are off."""
+    if options.enforce_eager:
+        origin = Origin(kind=OriginKind.DERIVED, source="--enforce-eager: no CUDA graphs")
+        return _term(TermName.CUDA_GRAPHS, 0, (0, 0), origin)
+    given = _given(TermName.CUDA_GRAPHS, options)
+    if given is not None:
+        return given
+    rows = min(options.max_num_seqs, 512)
+    size = 0.25 * GIB + rows * 2.5 * MIB
+    origin = Origin(kind=OriginKind.ASSUMED, source=f"estimated: vLLM's own estimate for up to {rows} sequences")
+    return _term(TermName.CUDA_GRAPHS, size, (0.8 * size, 1.2 * size), origin)
