@@ -180,6 +180,7 @@ class MemoryTerms:
     consumed: Size | None = None
     """weights + non-torch as one figure (from 0.28)."""
     non_torch: Size | None = None
+    """In 0.6.4 other processes' memory is in it."""
     activation: Size | None = None
     """Peak activation as printed; `activation_holds_graphs` says what is in it."""
     activation_holds_graphs: bool | None = None
@@ -188,8 +189,10 @@ class MemoryTerms:
     """What the capture really took; may be negative."""
     cuda_graph_estimate: Size | None = None
     """What was set aside for it before (from 0.18; subtracted only where it is enabled)."""
+    torch_peak: Size | None = None
+    """weights + peak activation as one figure (0.6.4)."""
     initial_usage: Size | None = None
-    """In use on the GPU before this process, as 0.6.4 prints it."""
+    """In use on the GPU before the profile run, as 0.6.4 prints it."""
     available_kv: Size | None = None
     """Memory for the KV cache as computed by the profile; the fixed one where `kv_cache_memory_bytes` is set."""
     kv_tokens: Said[int] | None = None
@@ -257,7 +260,8 @@ class StartLog(MemoryTerms):
     phases: tuple[StartPhase, ...] = ()
     """First line of each phase, in the log's order."""
     failures: tuple[StartFailure, ...] = ()
-    """Every known failure before serving, in the log's order; repeated by other processes, it is kept once."""
+    """Failures before serving, in the log's order. One that other processes repeat is kept once, and one of kind
+    `OTHER` only when no cause is known."""
     ranks: tuple[RankTerms, ...] = ()
     """What each process printed, in order of appearance."""
     incomplete: bool = False
@@ -265,9 +269,8 @@ class StartLog(MemoryTerms):
 
     @property
     def failure(self) -> StartFailure | None:
-        """The cause: the first failure that is known by name, else the first."""
-        known = [one for one in self.failures if one.kind is not FailureKind.OTHER]
-        return next(iter(known or self.failures), None)
+        """The cause: the first failure."""
+        return self.failures[0] if self.failures else None
 
     @property
     def phase(self) -> Phase | None:
