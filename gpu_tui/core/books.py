@@ -81,6 +81,8 @@ class Books:
     chosen: Instance | None = None
     ambiguous: bool = False
     """Several could restart and nobody chose: `chosen` is then the largest."""
+    cuda_total_bytes: int | None = None
+    """What CUDA lets a context use, where it is told; None: not told, total − reserved stands for it."""
     listed: bool = True
     """False when the driver does not list processes at all."""
 
@@ -173,6 +175,7 @@ def keep_books(
         used_bytes=gpu.used_bytes,
         free_bytes=gpu.free_bytes,
         reserved_bytes=gpu.reserved_bytes,
+        cuda_total_bytes=gpu.cuda_total_bytes,
         services=tuple(services),
         instances=live,
         chosen=chosen,

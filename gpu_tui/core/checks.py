@@ -54,6 +54,10 @@ class ModelNeed:
     """The new engine's own CUDA context, taken before vLLM looks at free memory."""
     on_cuda_total: bool = False
     """False: hand-set figures, allocation is taken of NVML's total. True: derived or measured ones, of CUDA's."""
+    fixed_kv_cache_bytes: int | None = None
+    """`--kv-cache-memory-bytes`: the KV cache is this, and utilization only decides the start gate."""
+    counted_others_bytes: int = 0
+    """Part of `model_bytes` that is other tenants' memory, which releases up to 0.9.0 take off their own budget."""
     model_origin: Origin = Origin(kind=OriginKind.ASSUMED, source="default: Qwen2.5-7B-AWQ on a 12288 MiB card")
     min_kv_cache_origin: Origin = Origin(kind=OriginKind.ASSUMED, source="default: Qwen2.5-7B-AWQ on a 12288 MiB card")
     startup_overhead_origin: Origin = Origin(kind=OriginKind.ASSUMED, source="default: not counted")
@@ -62,6 +66,22 @@ class ModelNeed:
     def required_bytes(self) -> int:
         """The least that vLLM must be given: model + minimum KV cache."""
         return self.model_bytes + self.min_kv_cache_bytes
+
+    @property
+    def room_bytes(self) -> int:
+        """What it needs of the memory nobody else holds: `required_bytes`, or model + the fixed KV cache."""
+        kv_cache = self.min_kv_cache_bytes if self.fixed_kv_cache_bytes is None else self.fixed_kv_cache_bytes
+        return self.model_bytes - self.counted_others_bytes + kv_cache
+
+    def budget_bytes(self, allocation_bytes: int) -> int:
+        """What model and KV cache may take together: the allocation, or model + the fixed KV cache."""
+        if self.fixed_kv_cache_bytes is None:
+            return allocation_bytes
+        return self.model_bytes + self.fixed_kv_cache_bytes
+
+    def claim_bytes(self, allocation_bytes: int) -> int:
+        """What the start gate asks for: the allocation and what is taken before vLLM looks."""
+        return allocation_bytes + self.startup_overhead_bytes - self.counted_others_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +137,10 @@ class CheckReport:
 
     @property
     def kv_cache_bytes(self) -> int | None:
-        """allocation − model; negative when the model alone does not fit."""
-        return None if self.allocation_bytes is None else self.allocation_bytes - self.need.model_bytes
+        """allocation − model, or the fixed size; negative when the model alone does not fit."""
+        if self.allocation_bytes is None:
+            return self.need.fixed_kv_cache_bytes
+        return self.need.budget_bytes(self.allocation_bytes) - self.need.model_bytes
 
     @property
     def available_bytes(self) -> int | None:
@@ -167,13 +189,13 @@ class CheckReport:
         """
         if self.valid is not False or self.feasible is not None or self.available_bytes is None:
             return None
-        needed = self.need.required_bytes
-        total = allocation_total(self.books, self.need) or 0
-        steps = _first(lambda k: allocation(total, k / STEPS) >= needed)
-        if steps <= STEPS:
-            # What the first multiple that holds the model asks for, up to total / STEPS more than the model needs.
-            needed = allocation(total, steps / STEPS)
-        return needed + self.need.startup_overhead_bytes - self.available_bytes
+        need = self.need
+        total = allocation_total(self.books, need) or 0
+        steps = _first(lambda k: need.budget_bytes(allocation(total, k / STEPS)) >= need.required_bytes)
+        if steps > STEPS:
+            return need.claim_bytes(need.required_bytes) - self.available_bytes
+        # What the first multiple that holds the model asks for, up to total / STEPS more than the model needs.
+        return max(need.claim_bytes(allocation(total, steps / STEPS)), need.room_bytes) - self.available_bytes
 
 
 def allocation(total_bytes: int, gpu_memory_utilization: float) -> int:
@@ -182,9 +204,14 @@ def allocation(total_bytes: int, gpu_memory_utilization: float) -> int:
 
 
 def allocation_total(books: Books, need: ModelNeed) -> int | None:
-    """The total of which utilization is a share: NVML's, or CUDA's (total − reserved) for derived or measured terms."""
-    if books.total_bytes is None or not need.on_cuda_total:
+    """The total of which utilization is a share: NVML's, or CUDA's for derived or measured terms.
+
+    CUDA's is what was measured or told of it, else total − reserved.
+    """
+    if not need.on_cuda_total:
         return books.total_bytes
+    if books.cuda_total_bytes is not None or books.total_bytes is None:
+        return books.cuda_total_bytes
     return books.total_bytes - (books.reserved_bytes or 0)
 
 
@@ -205,11 +232,15 @@ def evaluate(gpu_memory_utilization: float, books: Books, need: ModelNeed) -> Ch
     asked = None if total is None else allocation(total, gpu_memory_utilization)
     available = books.available_bytes
     checks = (
-        Check(name=CheckName.MODEL, need_bytes=need.required_bytes, have_bytes=asked),
-        Check(name=CheckName.PERSISTENT, need_bytes=need.required_bytes, have_bytes=available),
+        Check(
+            name=CheckName.MODEL,
+            need_bytes=need.required_bytes,
+            have_bytes=None if asked is None else need.budget_bytes(asked),
+        ),
+        Check(name=CheckName.PERSISTENT, need_bytes=need.room_bytes, have_bytes=available),
         Check(
             name=CheckName.TOTAL,
-            need_bytes=None if asked is None else asked + need.startup_overhead_bytes,
+            need_bytes=None if asked is None else need.claim_bytes(asked),
             have_bytes=available,
         ),
     )
@@ -231,11 +262,10 @@ def feasible_range(books: Books, need: ModelNeed) -> Feasible | None:
     """
     total = allocation_total(books, need)
     available = books.available_bytes
-    if total is None or available is None or available < need.required_bytes:
+    if total is None or available is None or available < need.room_bytes:
         return None
-    room = available - need.startup_overhead_bytes
-    low = _first(lambda k: allocation(total, k / STEPS) >= need.required_bytes)
-    high = _first(lambda k: allocation(total, k / STEPS) > room) - 1
+    low = _first(lambda k: need.budget_bytes(allocation(total, k / STEPS)) >= need.required_bytes)
+    high = _first(lambda k: need.claim_bytes(allocation(total, k / STEPS)) > available) - 1
     return Feasible(min_steps=low, max_steps=high) if low <= high else None
 
 

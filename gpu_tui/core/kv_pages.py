@@ -1,7 +1,7 @@
 """From a model's layers and vLLM's flags to the layout of its KV cache on one GPU.
 
 Follows `vllm/v1/kv_cache_interface.py` (page sizes, `max_memory_usage_bytes`), `vllm/v1/core/kv_cache_utils.py`
-(groups) and `vllm/platforms/interface.py` (blocks grown for recurrent states), read in 0.8 to 0.33; for V0 `CacheEngine`.
+(groups) and `vllm/platforms/interface.py` (blocks grown for recurrent states), read in 0.8 to 0.33; V0's `CacheEngine`.
 """
 
 from __future__ import annotations

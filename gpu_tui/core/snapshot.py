@@ -88,6 +88,8 @@ class Gpu:
     used_bytes: int | None
     free_bytes: int | None
     reserved_bytes: int | None
+    cuda_total_bytes: int | None = None
+    """`cudaMemGetInfo`'s total, where a scenario or vLLM's log tells it."""
     utilization_pct: int | None = None
     """Share of the last sample period in which a kernel ran, 0..100."""
     temperature_c: int | None = None

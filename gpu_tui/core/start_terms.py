@@ -1,8 +1,8 @@
 """What a start of vLLM takes besides the KV cache: given, measured or estimated, each with a band.
 
-The constants are fitted to the public start-up logs in `tests/core/data/starts/`, which also hold the bands to their share
-of truths (`tests/benchmarks/bench_predict.py` prints both). An estimate is `assumed`; it follows vLLM's own profile run:
-`profile_run` feeds `max_num_batched_tokens` tokens through the layers and `max_num_seqs` rows of logits through the sampler.
+The constants are fitted to public start-up logs; `tests/benchmarks/bench_predict.py` prints how far the estimates are
+off and how many truths lie in the bands. An estimate is `assumed`. It follows vLLM's own profile run, which feeds
+`max_num_batched_tokens` tokens through the layers and `max_num_seqs` rows of logits through the sampler.
 """
 
 from __future__ import annotations
@@ -149,12 +149,13 @@ def _activation(facts: ModelFacts | None, options: StartOptions) -> Term:
     below, above = (0.45 * size, 0.25 * size + 0.25 * GIB) if known else (0.65 * size, 0.6 * size + 0.3 * GIB)
     if facts is not None and facts.multimodal:
         size, above = size + 0.4 * GIB, above + 2.5 * GIB
-    source = f"estimated: {options.max_num_seqs} rows of {vocab} logits, {options.cache.max_num_batched_tokens} tokens of a batch"
+    tokens = options.cache.max_num_batched_tokens
+    source = f"estimated: {options.max_num_seqs} rows of {vocab} logits, {tokens} tokens of a batch"
     return _term(TermName.ACTIVATION, size, (below, above), Origin(kind=OriginKind.ASSUMED, source=source))
 
 
 def _layer_bytes(facts: ModelFacts | None, ranks: int) -> float:
-    """Peak bytes one token of the batch takes in a layer: gate, up and their product, and the hidden states, 16 bits each."""
+    """Peak bytes of one token in a layer: gate, up and their product, and the hidden states, 16 bits each."""
     if facts is None or facts.hidden_size is None:
         return UNKNOWN_LAYER_BYTES
     width = facts.intermediate_size or 4 * facts.hidden_size
