@@ -1,0 +1,165 @@
+"""A model's facts from its `config.json` alone: caches exactly, weights as an estimate with a band."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gpu_tui.core.config_reader import ConfigReader, language_model
+from gpu_tui.core.model_attention import Attention, attentions, num_heads
+from gpu_tui.core.model_context import context_length, served_dtype
+from gpu_tui.core.model_facts import LayerGroup, LayerKind, ModelFacts
+from gpu_tui.core.model_layers import Mixer, mixers, num_layers
+from gpu_tui.core.model_mlp import intermediate_size, num_experts
+from gpu_tui.core.model_quant import Quantization, quantization, weights_bytes
+from gpu_tui.core.model_states import StateLayer, state_layer
+from gpu_tui.core.model_vision import encoder_elements, is_multimodal
+from gpu_tui.core.model_weights import Part, Tally, tally
+from gpu_tui.core.origins import Origin, OriginKind
+
+SOURCE = "config.json: estimated from shapes"
+_ENCODER_ONLY = ("Bert", "Roberta", "ModernBert", "Electra", "Nomic", "GteModel", "GteNew", "Deberta", "Bge")
+_NOT_MODELLED = {"deepseek_v4", "deepseek_v41", "hy_v4"}
+"""Their caches are of several sizes a layer (compressed attention), which no figure here describes."""
+_KINDS = {
+    Mixer.FULL: LayerKind.FULL,
+    Mixer.SLIDING: LayerKind.SLIDING,
+    Mixer.CHUNKED: LayerKind.CHUNKED,
+}
+
+
+def facts_from_config(
+    config: Mapping[str, object], *, name: str | None = None, quantization_arg: str | None = None
+) -> ModelFacts:
+    """Facts of the model `config` describes; never raises: what it does not tell is None or an assumption.
+
+    Args:
+        config: a parsed `config.json`, whoever wrote it.
+        quantization_arg: `--quantization`, for a checkpoint that is quantized while it is loaded.
+    """
+    language = language_model(config)
+    count, hidden = num_layers(language), hidden_size(language)
+    heads = num_heads(language)
+    kinds, notes = mixers(language, count) if count is not None else ((), ())
+    layers = attentions(language, kinds, hidden) or [None] * len(kinds)
+    state = state_layer(language, hidden, heads) if hidden is not None and _has_state(kinds) else None
+    dtype, dtype_notes = served_dtype(config, language)
+    length, length_notes = context_length(language)
+    quant = quantization(config, language, count or 0, quantization_arg)
+    architecture = next(iter(ConfigReader(config).texts("architectures")), None)
+    facts = ModelFacts(
+        name=name,
+        architecture=architecture,
+        groups=_groups(language, kinds, layers, state),
+        num_layers=count,
+        hidden_size=hidden,
+        intermediate_size=intermediate_size(language, hidden) if hidden is not None else None,
+        num_attention_heads=heads,
+        vocab_size=language.integer("vocab_size", "padded_vocab_size"),
+        max_model_len=length,
+        dtype=dtype,
+        quantization=quant.method if quant is not None else None,
+        kv_cache_dtype=quant.kv_cache_dtype if quant is not None else None,
+        multimodal=is_multimodal(config),
+        num_experts=num_experts(language),
+        draft_layers=language.integer("num_nextn_predict_layers", "mtp_num_hidden_layers", most=64) or 0,
+    )
+    if not facts.groups:
+        notes += (_why_no_cache(language, architecture),)
+    facts = replace(facts, assumptions=notes + dtype_notes + length_notes + _cross(language))
+    if hidden is None or facts.vocab_size is None or not kinds:
+        return facts
+    parts = tally(language, hidden, layers, kinds, state)
+    parts[Part.VISION] += encoder_elements(config, hidden)
+    return _weighed(facts, parts, quant)
+
+
+def hidden_size(config: ConfigReader) -> int | None:
+    """Width of the residual stream."""
+    return config.integer("hidden_size", "n_embd", "d_model", "model_dim", "dim")
+
+
+def _has_state(kinds: tuple[Mixer, ...]) -> bool:
+    return Mixer.STATE in kinds or Mixer.BOTH in kinds
+
+
+def _groups(
+    config: ConfigReader, kinds: tuple[Mixer, ...], layers: list[Attention | None], state: StateLayer | None
+) -> tuple[LayerGroup, ...]:
+    """Layers of one shape together, in the order of their first layer; empty where a cache is not known."""
+    incomplete = any(kind in _KINDS and layer is None for kind, layer in zip(kinds, layers, strict=True))
+    blocks = bool(config.items("block_configs"))
+    if (
+        config.text("model_type") in _NOT_MODELLED
+        or (incomplete and not blocks)
+        or (_has_state(kinds) and state is None)
+    ):
+        return ()
+    shapes: dict[LayerGroup, list[int]] = {}
+    for i, (kind, layer) in enumerate(zip(kinds, layers, strict=True)):
+        if kind in {Mixer.STATE, Mixer.BOTH} and state is not None:
+            shapes.setdefault(LayerGroup(kind=LayerKind.STATE, layers=(), state=state.shape), []).append(i)
+        if layer is not None and layer.keeps_cache:
+            shapes.setdefault(_attention_group(layer), []).append(i)
+    return tuple(replace(shape, layers=tuple(numbers)) for shape, numbers in shapes.items())
+
+
+def _attention_group(layer: Attention) -> LayerGroup:
+    if layer.latent is not None:
+        mla = layer.latent
+        return LayerGroup(
+            kind=LayerKind.MLA, layers=(), latent_dim=mla.rank + mla.rope_dim, indexer_dim=mla.indexer_dim, kv_heads=1
+        )
+    return LayerGroup(
+        kind=_KINDS[layer.mixer],
+        layers=(),
+        kv_heads=layer.kv_heads,
+        head_dim=layer.head_dim,
+        head_dim_v=layer.head_dim_v,
+        window=layer.window,
+    )
+
+
+def _why_no_cache(config: ConfigReader, architecture: str | None) -> str:
+    if config.text("model_type") in _NOT_MODELLED:
+        return f"the compressed cache of {config.text('model_type')} is not modelled: the KV cache is unknown"
+    if architecture is not None and any(word in architecture for word in _ENCODER_ONLY):
+        return "an encoder without a KV cache: nothing to predict for requests"
+    return "the config does not tell layers, heads and head size: the KV cache is unknown"
+
+
+def _cross(config: ConfigReader) -> tuple[str, ...]:
+    if config.flag("is_encoder_decoder") is True:
+        return ("an encoder-decoder: the cache of its cross-attention comes on top and is not counted",)
+    return ()
+
+
+def _weighed(facts: ModelFacts, parts: Tally, quant: Quantization | None) -> ModelFacts:
+    parameters = sum(elements for part, elements in parts.items() if part is not Part.PADDING)
+    total = weights_bytes(parts, 2, quant)
+    if total is None:
+        least, most = round(parameters * 0.25), round(parameters * 2.1)
+        note = f"the size of {facts.quantization} weights is not known: 2 to 16 bits each"
+        return replace(facts, parameters=parameters, weights_band=(least, most), assumptions=(*facts.assumptions, note))
+    share = _uncertainty(facts, quant)
+    whole = 2 * (parts[Part.REST] + parts[Part.ROUTER] + parts[Part.LATENT])
+    return replace(
+        facts,
+        parameters=parameters,
+        weights_bytes=total,
+        weights_origin=Origin(kind=OriginKind.DERIVED, source=SOURCE),
+        weights_band=(round(total * (1 - share)), round(total * (1 + share))),
+        unsharded_bytes=min(whole, total),
+    )
+
+
+def _uncertainty(facts: ModelFacts, quant: Quantization | None) -> float:
+    """How far the estimate may be off, as a share; from the models in `tests/core/data/configs`."""
+    share = 0.01
+    if facts.multimodal:
+        share += 0.03
+    if quant is not None:
+        share += 0.04 + (0.04 if quant.exceptions else 0)
+    if any(group.kind is LayerKind.STATE for group in facts.groups):
+        share += 0.01
+    return share

@@ -1,0 +1,58 @@
+"""What an image or audio encoder weighs, as far as its part of `config.json` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gpu_tui.core.config_reader import ConfigReader
+
+ENCODERS = ("vision_config", "vit_config", "visual", "vision_tower_config", "vision_encoder_config", "audio_config")
+_GATED = {"qwen2_5_vl", "pixtral", "gemma4_vision", "intern_vit_gated", "mistral3"}
+
+
+def is_multimodal(config: Mapping[str, object]) -> bool:
+    """Whether the config, or the talker's inside it, has an encoder for images or sound."""
+    return bool(_encoders(config))
+
+
+def encoder_elements(config: Mapping[str, object], hidden: int | None) -> int:
+    """Elements of all encoders and of what joins them to the language model, whose width is `hidden`."""
+    return sum(_encoder(part, hidden or 0) for part in _encoders(config))
+
+
+def _encoders(config: Mapping[str, object]) -> list[ConfigReader]:
+    thinker = config.get("thinker_config")
+    places = [config, thinker] if isinstance(thinker, Mapping) else [config]
+    found = [place.get(name) for place in places for name in ENCODERS]
+    return [ConfigReader(part) for part in found if isinstance(part, Mapping) and part]
+
+
+def _encoder(part: ConfigReader, hidden: int) -> int:
+    """A transformer over patches: layers, patch embedding, and the joint. A convolution network counts as nothing."""
+    width = part.integer("embed_dim", "hidden_size", "d_model", "width", "encoder_dim", "n_embd")
+    if part.integer("embed_dim") is not None and part.integer("depth") is not None:
+        width = part.integer("embed_dim")
+    layers = part.integer("depth", "num_hidden_layers", "encoder_layers", "layers", "num_layers", most=4096)
+    if width is None or layers is None:
+        return 0
+    inner = part.integer("intermediate_size", "encoder_ffn_dim", "mlp_dim")
+    inner = inner or int((part.number("mlp_ratio") or 4) * width)
+    matrices = 3 if (part.text("model_type") or "") in _GATED or part.flag("gated_mlp", "use_swiglu") is True else 2
+    patch = part.integer("patch_size") or 14
+    depth_of_patch = part.integer("temporal_patch_size") or 1
+    image = part.integer("image_size", most=1 << 16)
+    positions = part.integer("num_position_embeddings") or (image // patch) ** 2 if image is not None else 0
+    elements = layers * (4 * width * width + matrices * width * inner)
+    elements += 3 * patch * patch * depth_of_patch * width + positions * width
+    return elements + _joint(part, width, hidden)
+
+
+def _joint(part: ConfigReader, width: int, hidden: int) -> int:
+    """The merger or projector: two matrices, over merged patches where the config names a merge."""
+    merge = part.integer("spatial_merge_size", "merge_size", most=16) or 1
+    out = part.integer("out_hidden_size", "projector_output_dim") or hidden
+    merged = width * merge * merge
+    if merge == 1:
+        return width * out
+    stacks = 1 + len(part.integers("deepstack_visual_indexes"))
+    return stacks * (merged * merged + merged * out)
