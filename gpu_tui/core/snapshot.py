@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gpu_tui.core.start_inputs import StartInputs
+
 
 class FaultKind(StrEnum):
     """Why something about the machine could not be read."""
@@ -89,7 +91,11 @@ class Gpu:
     free_bytes: int | None
     reserved_bytes: int | None
     cuda_total_bytes: int | None = None
-    """`cudaMemGetInfo`'s total, where a scenario or vLLM's log tells it."""
+    """`cudaMemGetInfo`'s total, where a scenario or vLLM's log tells it, or the card's name does."""
+    cuda_total_band: tuple[int, int] | None = None
+    """The least and the most it may be; None: as exact as it was told."""
+    free_at_start: bool = False
+    """`free_bytes` is what vLLM itself sees when it looks: its own CUDA context is already taken off."""
     utilization_pct: int | None = None
     """Share of the last sample period in which a kernel ran, 0..100."""
     temperature_c: int | None = None
@@ -131,6 +137,8 @@ class Snapshot:
     min_kv_cache_mib: float | None = None
     gpu_memory_utilization: float | None = None
     """A scenario's own planned utilization."""
+    start: StartInputs | None = None
+    """What a scenario tells of the model and of how vLLM is started."""
 
     def gpu(self, key: int | str) -> Gpu | None:
         """The device of this NVML index or UUID."""

@@ -16,6 +16,9 @@ from gpu_tui.core.snapshot import FaultKind
 from gpu_tui.errors import ConfigError
 
 Mib = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Signed = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+Tokens = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+Ranks = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -89,27 +92,31 @@ class ModelTable(Table, frozen=True):
     min_kv_cache_mib: Mib | None = None
     config: dict[str, Any] | None = None
     path: str | None = None
+    """A folder, a GGUF file, or a name in the Hugging Face cache; relative to where gpu-tui runs."""
     weights_mib: Mib | None = None
-    activation_mib: Mib | None = None
-    non_torch_mib: Mib | None = None
-    cuda_graph_mib: Mib | None = None
+    activation_mib: Signed | None = None
+    """Without the estimate of CUDA graphs."""
+    non_torch_mib: Signed | None = None
+    """Negative where a pluggable allocator hides memory from torch's books, as logs show."""
+    cuda_graph_mib: Signed | None = None
 
 
 class VllmTable(Table, frozen=True):
-    """How vLLM is to be started."""
+    """How vLLM is to be started; what is not given is vLLM's default for that release and card."""
 
     version: str | None = None
     gpu_memory_utilization: Share | None = None
     max_model_len: int | str | None = None
-    tensor_parallel_size: int | None = None
-    pipeline_parallel_size: int | None = None
+    """Tokens; ``auto`` and -1: the longest that fits."""
+    tensor_parallel_size: Ranks | None = None
+    pipeline_parallel_size: Ranks | None = None
     kv_cache_dtype: str | None = None
     dtype: str | None = None
-    block_size: int | None = None
+    block_size: Tokens | None = None
     enforce_eager: bool | None = None
-    max_num_seqs: int | None = None
-    max_num_batched_tokens: int | None = None
-    kv_cache_memory_bytes: int | None = None
+    max_num_seqs: Tokens | None = None
+    max_num_batched_tokens: Tokens | None = None
+    kv_cache_memory_bytes: Annotated[int, msgspec.Meta(ge=0, le=2**60)] | None = None
 
 
 class WaveTable(Table, frozen=True):
@@ -207,11 +214,23 @@ def parse(data: bytes, label: str) -> ScenarioFile:
 
 
 def convert(raw: object, label: str) -> ScenarioFile:
-    """Check a decoded file; see `parse`."""
+    """Check a decoded file; see `parse`. A null is as good as a field that is not given."""
     try:
-        return msgspec.convert(raw, ScenarioFile)
+        return msgspec.convert(_without_nulls(raw), ScenarioFile)
     except msgspec.ValidationError as error:
         raise _explained(str(error), raw, label) from error
+
+
+def _without_nulls(raw: object, depth: int = 4) -> object:
+    if depth and isinstance(raw, dict):
+        return {
+            key: value if key == "config" else _without_nulls(value, depth - 1)
+            for key, value in raw.items()
+            if value is not None
+        }
+    if depth and isinstance(raw, list):
+        return [_without_nulls(item, depth - 1) for item in raw]
+    return raw
 
 
 def _explained(error: str, raw: object, label: str) -> ConfigError:

@@ -7,13 +7,19 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gpu_tui.core.cards import cuda_total
 from gpu_tui.core.snapshot import Gpu, GpuProcess, ProcessInfo
+from gpu_tui.core.start_inputs import StartInputs
 from gpu_tui.errors import ConfigError
 from gpu_tui.telemetry.scenario_file import GpuTable, ParentTable, ProcessTable, ScenarioFile
+from gpu_tui.telemetry.scenario_start import start_inputs
 from gpu_tui.units import MIB, mib_to_bytes
 
 _LEVELS = ("utilization_pct", "temperature_c", "power_w")
 _FIRST_PID = 1_000_001
+
+ROUNDING = 0.005
+"""Free memory above the total by less than this share of it was rounded, or read a moment later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +32,8 @@ class Scenario:
     processes: dict[int, ProcessInfo]
     base_mib: dict[int, float | None]
     """What each process on a GPU holds at tick 0, for its story."""
+    start: StartInputs | None = None
+    """What it tells of the model and of how vLLM is started."""
 
 
 def expand(file: ScenarioFile, name: str, *, label: str = "") -> Scenario:
@@ -58,7 +66,8 @@ def expand(file: ScenarioFile, name: str, *, label: str = "") -> Scenario:
             table[pid] = _info(process, pid, number=number, gpu=gpu)
     _check_story(file, base, len(tables), label)
     gpus = tuple(_gpu(i, gpu, held[i], label, file.gpus is not None) for i, gpu in enumerate(tables))
-    return Scenario(name=name, file=file, gpus=gpus, processes=table, base_mib=base)
+    start = start_inputs(file, name)
+    return Scenario(name=name, file=file, gpus=gpus, processes=table, base_mib=base, start=start)
 
 
 def _each(processes: Sequence[ProcessTable], gpus: int) -> Iterator[tuple[str, ProcessTable, int, int, int]]:
@@ -125,6 +134,10 @@ def _check_story(file: ScenarioFile, base: dict[int, float | None], gpus: int, l
 def _gpu(index: int, table: GpuTable, held: dict[int, GpuProcess], label: str, several: bool) -> Gpu:
     key = f"gpus[{index}]" if several else "gpu"
     total = _bytes(table.total_mib if table.nvml_total_mib is None else table.nvml_total_mib)
+    cuda = _bytes(table.total_mib), None
+    if total is None or (table.total_mib is None and table.reserved_mib is None and table.name):
+        cuda = _usual_total(table, total)
+        total = cuda[0] if total is None else total
     reserved = _bytes(table.reserved_mib)
     if reserved is None and table.nvml_total_mib is not None and table.total_mib is not None:
         # What NVML counts and CUDA does not is what the driver reserved.
@@ -140,6 +153,8 @@ def _gpu(index: int, table: GpuTable, held: dict[int, GpuProcess], label: str, s
                 "If processes share memory, give free_mib.",
             )
     used = None if total is None or free is None else total - (reserved or 0) - free
+    if used is not None and total is not None and -ROUNDING * total <= used < 0:
+        used, free = 0, total - (reserved or 0)
     if used is not None and used < 0:
         raise ConfigError(
             f"{label}: {key}.free_mib: found {table.free_mib:g}, more than total less reserved.",
@@ -153,6 +168,9 @@ def _gpu(index: int, table: GpuTable, held: dict[int, GpuProcess], label: str, s
         used_bytes=used,
         free_bytes=free,
         reserved_bytes=reserved,
+        cuda_total_bytes=cuda[0],
+        cuda_total_band=cuda[1],
+        free_at_start=table.free_mib is not None,
         utilization_pct=table.utilization_pct,
         temperature_c=table.temperature_c,
         power_w=table.power_w,
@@ -160,6 +178,12 @@ def _gpu(index: int, table: GpuTable, held: dict[int, GpuProcess], label: str, s
         mig_enabled=table.mig_enabled,
         processes=processes,
     )
+
+
+def _usual_total(table: GpuTable, nvml: int | None) -> tuple[int | None, tuple[int, int] | None]:
+    """CUDA's total as the card's name tells it, where the file does not: what, and its band."""
+    told = cuda_total(table.name, nvml)
+    return (None, None) if told is None else (told[1], (told[0], told[2]))
 
 
 def _bytes(mib: float | None) -> int | None:

@@ -1,0 +1,107 @@
+"""What is known of how vLLM is to be started, from wherever it is known, and what that comes to on one GPU.
+
+A scenario, a running server's command line, its log, the user's settings each fill what they know; `merged` lays them
+over one another, and `start_options` puts vLLM's defaults where nobody says anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+
+from gpu_tui.core.cards import default_batch, unified_memory
+from gpu_tui.core.kv_pages import CacheOptions
+from gpu_tui.core.model_facts import ModelFacts
+from gpu_tui.core.start_terms import Given, StartOptions, TermName
+from gpu_tui.core.vllm_version import Accounting, accounting_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartInputs:
+    """Flags of vLLM and facts of the model. None: not told."""
+
+    facts: ModelFacts | None = None
+    version: str | None = None
+    gpu_memory_utilization: float | None = None
+    max_model_len: int | None = None
+    fit_max_model_len: bool | None = None
+    tensor_parallel_size: int | None = None
+    pipeline_parallel_size: int | None = None
+    decode_context_parallel_size: int | None = None
+    kv_cache_dtype: str | None = None
+    dtype: str | None = None
+    block_size: int | None = None
+    enforce_eager: bool | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    kv_cache_memory_bytes: int | None = None
+    num_gpu_blocks_override: int | None = None
+    speculative_tokens: int | None = None
+    draft_layers: int | None = None
+    prefix_caching: bool | None = None
+    hybrid_manager: bool | None = None
+    given: Mapping[TermName, Given] = field(default_factory=dict)
+    """Terms that need no estimate."""
+    min_kv_cache_bytes: int | None = None
+    """The user's own floor in place of one request of max_model_len."""
+
+    @property
+    def rules(self) -> Accounting:
+        """How that release accounts; the newest where none is told."""
+        return accounting_of(self.version)
+
+    @property
+    def knows_weights(self) -> bool:
+        """Whether a start can be predicted at all."""
+        return TermName.WEIGHTS in self.given or (self.facts is not None and self.facts.weights_bytes is not None)
+
+
+_PLAIN = tuple(f.name for f in fields(StartInputs) if f.name not in ("given",))
+
+
+def merged(first: StartInputs, *others: StartInputs) -> StartInputs:
+    """Lay inputs over one another: of each field, and of each given term, the first that tells it."""
+    result = first
+    for other in others:
+        told = {name: getattr(other, name) for name in _PLAIN if getattr(result, name) is None}
+        result = replace(result, **told, given={**other.given, **result.given})
+    return result
+
+
+def start_options(inputs: StartInputs, gpu_name: str | None, total_bytes: int | None) -> StartOptions:
+    """The options with vLLM's own defaults for this release and card where nothing is told.
+
+    Args:
+        inputs: what is told.
+        gpu_name: the card, for its default batch.
+        total_bytes: its memory, for the same.
+    """
+    rules = inputs.rules
+    length = inputs.max_model_len or (inputs.facts.max_model_len if inputs.facts is not None else None)
+    tokens, rows = default_batch(gpu_name, total_bytes, length, rules)
+    tokens = inputs.max_num_batched_tokens or tokens
+    cache = CacheOptions(
+        tensor_parallel_size=inputs.tensor_parallel_size or 1,
+        pipeline_parallel_size=inputs.pipeline_parallel_size or 1,
+        decode_context_parallel_size=inputs.decode_context_parallel_size or 1,
+        block_size=inputs.block_size,
+        kv_cache_dtype=inputs.kv_cache_dtype,
+        dtype=inputs.dtype,
+        max_num_batched_tokens=tokens,
+        speculative_tokens=inputs.speculative_tokens or 0,
+        draft_layers=inputs.draft_layers or 0,
+        prefix_caching=inputs.prefix_caching,
+        hybrid_manager=inputs.hybrid_manager is not False,
+    )
+    return StartOptions(
+        rules=rules,
+        cache=cache,
+        max_model_len=inputs.max_model_len,
+        fit_max_model_len=bool(inputs.fit_max_model_len),
+        enforce_eager=bool(inputs.enforce_eager),
+        max_num_seqs=min(inputs.max_num_seqs or rows, tokens),
+        kv_cache_memory_bytes=inputs.kv_cache_memory_bytes,
+        num_gpu_blocks_override=inputs.num_gpu_blocks_override,
+        given=inputs.given,
+        unified_memory=unified_memory(gpu_name),
+    )
