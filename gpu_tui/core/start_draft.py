@@ -44,6 +44,8 @@ _LARGEST = {
     "concurrency_len",
 }
 """Terms of which the largest counts when the process with the smallest KV cache did not print its own."""
+_SIZED_BY_ALL = ("kv_tokens", "gpu_blocks", "max_concurrency")
+"""An engine of 0.8 and 0.9 prints these once for every worker; the smallest is the pool."""
 _SUMMARY_ONLY = ("kv_fit", "kv_full", "kv_in_use")
 _LAST = ("load_s", "profile_s", "compile_s", "capture_s", "init_s", "sleep_freed", "sleep_in_use", "fitted_max_len")
 
@@ -138,6 +140,8 @@ class Draft:
                     value = max(old, value, key=lambda size: size.size_bytes)
             elif old is not None and target is self.whole and name not in _LAST:
                 continue
+            elif isinstance(old, Said) and isinstance(value, Said) and name in _SIZED_BY_ALL:
+                value = min(old, value, key=_amount)
             target[name] = value
         if "activation" in found:
             terms["activation_holds_graphs"] = False

@@ -140,6 +140,7 @@ class _Reader:
         label, _ = process
         again = (key, label) in self.draft.heads and "args: " not in key
         if again or (self.draft.begun and key != _ENGINE and not label.lower().startswith("apiserver_")):
+            self.draft.line_to = line_no - 1
             self.drafts.append(Draft(line_no))
         self.draft.heads.add((key, label))
 
