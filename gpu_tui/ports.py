@@ -37,6 +37,16 @@ class BenchResult:
     """CUDA out-of-memory answers seen; None when no server answered at all."""
     measured_at_utilization: float | None = None
     """gpu_memory_utilization of the server that answered; None when it does not say."""
+    kv_cache_tokens: int | None = None
+    """What that server's KV cache holds; None when it does not say."""
+    kv_cache_origin: str | None = None
+    """``measured`` or ``derived``; None with `kv_cache_tokens`."""
+    kv_cache_source: str | None = None
+    """Where it is told."""
+    tokens_per_request: float | None = None
+    """Mean tokens of a request's prompt and answer, as the server counted; None when it does not."""
+    whisper_size: str | None = None
+    """Size of Whisper behind `stt_ms`, as the server or the model itself tells; None when neither does."""
     reason: str = ""
     """Why something is None, for people."""
 
@@ -44,8 +54,16 @@ class BenchResult:
 class Bench(Protocol):
     """Something that measures the live services."""
 
-    def measure(self, snapshot: Snapshot, books: Books, planned_utilization: float) -> BenchResult:
+    def measure(
+        self, snapshot: Snapshot, books: Books, planned_utilization: float, whisper_label: str | None
+    ) -> BenchResult:
         """Put load on the running services and wait for the figures.
+
+        Args:
+            snapshot, books: the machine.
+            planned_utilization: the candidate's, for the record.
+            whisper_label: the size of Whisper that the candidate names; None when it names none. For the record, where
+                the server does not tell.
 
         Raises:
             GpuTuiError: nothing could be measured; says why.

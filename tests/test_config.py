@@ -69,6 +69,7 @@ def test_every_later_layer_wins_value_by_value(tmp_path: Path) -> None:
 def test_every_key_can_be_set_from_the_environment() -> None:
     values = {"gpu": "all", "theme": "dark", "restarts": "8000", "evaluator.min": "0.1"}
     values |= {key: "name" for key in config.KEYS if key.endswith(("name", "_model", "_env"))}
+    values |= {"endpoints.stt_device": "cpu"}
     values |= {"endpoints.llm": "http://h:1", "endpoints.stt": "localhost:9000/v1", "model.gpu_memory_utilization": "1"}
     for key in config.KEYS:
         if key == "services":

@@ -20,6 +20,7 @@ from gpu_tui.core.fitness import Weights
 from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.errors import EndpointError, GpuTuiError, SourceUnavailable, UsageError
 from gpu_tui.evaluator import CandidateError, Evaluator
+from gpu_tui.evaluator.capacity import by_kv_cache
 from gpu_tui.ports import BenchResult
 from gpu_tui.wiring.measuring import bench_result
 from tests.factories import KLOROS, gpu, info, kloros, snapshot
@@ -45,6 +46,8 @@ KEYS = [
     "llm_measured",
     "measured_at_utilization",
     "latency_is_proxy",
+    "concurrent_capacity_origin",
+    "measured_whisper_size",
 ]
 
 
@@ -68,10 +71,14 @@ class FakeBench:
         stt_ms=100.0, llm_ms=200.0, oom_events=0, measured_at_utilization=0.50
     )
     runs: list[float] = field(default_factory=list)
+    labels: list[str | None] = field(default_factory=list)
     takes: Callable[[], None] = lambda: None
 
-    def measure(self, snapshot: Snapshot, books: Books, planned_utilization: float) -> BenchResult:
+    def measure(
+        self, snapshot: Snapshot, books: Books, planned_utilization: float, whisper_label: str | None
+    ) -> BenchResult:
         self.runs.append(planned_utilization)
+        self.labels.append(whisper_label)
         self.takes()
         if isinstance(self.result, GpuTuiError):
             raise self.result
@@ -108,6 +115,11 @@ def test_a_pass() -> None:
     assert (result.free_memory_mb, result.concurrent_capacity, result.test_duration_sec) == (3892.0, 19, 3.5)
     assert (result.measured_at_utilization, result.latency_is_proxy) == (0.50, False)
     assert result.validation_reason == ""
+    assert result.concurrent_capacity_origin == {
+        "kind": "assumed",
+        "source": "3892 MiB free ÷ 200 MiB a request",
+    }
+    assert bench.labels == ["tiny"]
     assert result.production_services == {
         "kloros": {"running": True, "memory_mb": 952.0, "pid": 2816503},
         "judge": {"running": True, "memory_mb": 6134.0, "pid": 2839331},
@@ -214,6 +226,77 @@ def test_a_partitioned_gpu_is_unmeasured() -> None:
     result = evaluator(kloros(mig_enabled=True)).evaluate(u(0.50))
     assert result.status == "unmeasured"
     assert "MIG" in result.validation_reason
+
+
+def cached(**more: Any) -> BenchResult:
+    given: dict[str, Any] = {
+        "llm_ms": 200.0,
+        "oom_events": 0,
+        "measured_at_utilization": 0.50,
+        "kv_cache_tokens": 8112,
+        "kv_cache_origin": "measured",
+        "kv_cache_source": "a metric",
+        "tokens_per_request": 122.0,
+    }
+    return BenchResult(**given | more)
+
+
+def test_the_capacity_is_the_live_server_s_kv_cache_by_the_workload_s_length() -> None:
+    result = evaluator(bench=FakeBench(cached())).evaluate(u(0.50))
+    assert result.concurrent_capacity == 8112 // 122 == 66
+    assert result.concurrent_capacity_origin == {
+        "kind": "measured",
+        "source": "8112 KV-cache tokens (a metric) ÷ 122 tokens a request",
+    }
+    # The fitness is that of the capacity told: 66 of 20 asked for, where free memory would have said 19.
+    by_memory = evaluator(bench=FakeBench(cached(kv_cache_tokens=None))).evaluate(u(0.50))
+    assert by_memory.concurrent_capacity == 19
+    assert result.fitness - by_memory.fitness == pytest.approx(0.20 / 20)
+
+
+def test_a_capacity_by_blocks_is_derived_and_another_server_s_is_a_proxy() -> None:
+    derived = evaluator(bench=FakeBench(cached(kv_cache_origin="derived"))).evaluate(u(0.50))
+    assert derived.concurrent_capacity_origin is not None
+    assert derived.concurrent_capacity_origin["kind"] == "derived"
+    for at, words in ((0.45, "which runs at 0.45"), (None, "which does not tell its utilization")):
+        got = evaluator(bench=FakeBench(cached(measured_at_utilization=at))).evaluate(u(0.50))
+        assert got.concurrent_capacity_origin is not None
+        assert got.concurrent_capacity_origin["source"].endswith(
+            f"; a proxy: those of the server, {words}, not of one at 0.5"
+        )
+
+
+@pytest.mark.parametrize(
+    "missing", [{"kv_cache_tokens": None}, {"tokens_per_request": None}, {"tokens_per_request": 0}]
+)
+def test_a_capacity_of_which_half_is_unknown_is_assumed(missing: dict[str, Any]) -> None:
+    result = evaluator(bench=FakeBench(cached(**missing))).evaluate(u(0.50))
+    assert result.concurrent_capacity == 19
+    assert result.concurrent_capacity_origin is not None
+    assert result.concurrent_capacity_origin["kind"] == "assumed"
+
+
+@given(st.integers(1, 10**9), st.floats(0.1, 1e6))
+def test_a_cache_holds_its_requests_and_not_one_more(tokens: int, each: float) -> None:
+    capacity = by_kv_cache(cached(kv_cache_tokens=tokens, tokens_per_request=each), proxy_for=None)
+    assert capacity is not None
+    assert capacity.requests >= 1
+    assert (capacity.requests + 1) * each > tokens * (1 - 1e-9)
+    assert capacity.requests == 1 or capacity.requests * each <= tokens * (1 + 1e-9)
+
+
+def test_unknown_free_memory_gives_no_capacity() -> None:
+    assert evaluator(SourceUnavailable("gone")).evaluate(u(0.50)).concurrent_capacity_origin is None
+
+
+@pytest.mark.parametrize(("size", "stt_ms", "told"), [("base", 90.0, "base"), (None, 90.0, None), ("base", None, None)])
+def test_the_size_of_whisper_that_was_measured_is_told(
+    size: str | None, stt_ms: float | None, told: str | None
+) -> None:
+    bench = FakeBench(cached(whisper_size=size, stt_ms=stt_ms))
+    result = evaluator(bench=bench).evaluate(u(0.50))
+    assert (result.whisper_model_size, result.measured_whisper_size) == ("small", told)
+    assert bench.labels == [None], "a default is no word of the candidate's"
 
 
 @pytest.mark.parametrize(("at", "proxy"), [(0.50, False), (0.500001, False), (0.45, True), (None, True)])

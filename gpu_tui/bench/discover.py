@@ -7,8 +7,10 @@ must prove what it is, is asked nothing but its description, and never sees the 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,8 +20,12 @@ from gpu_tui.bench import vllm_metrics
 from gpu_tui.bench.client import ProbeFailure, get
 from gpu_tui.bench.events import Kind
 from gpu_tui.bench.plan import Candidate, MeasurePlan
+from gpu_tui.bench.shapes import LocalModel, WhisperSize
+from gpu_tui.bench.sizes import local_size, size_of
 from gpu_tui.bench.untrusted import shown, shown_url
 from gpu_tui.bench.vllm_metrics import VllmMetrics
+from gpu_tui.bench.whisper_folder import EXTRA, NOT_INSTALLED, look
+from gpu_tui.errors import EndpointError
 
 TIMEOUT_S = 5.0
 """For one description; a server that needs longer for this is not up."""
@@ -46,6 +52,12 @@ class Endpoint:
     metrics: VllmMetrics = VllmMetrics()
     """What its ``/metrics`` said when it was found."""
     key: str | None = field(default=None, repr=False)
+    size: WhisperSize | None = None
+    """Of a Whisper; None where nobody says."""
+    folder: str | None = None
+    """Of a local model; None for a server. Its `url` is then a ``file:`` one, for people."""
+    local: LocalModel | None = None
+    """How it runs, once it is loaded."""
 
     @property
     def utilization(self) -> float | None:
@@ -80,8 +92,8 @@ class Discovery:
         return await self._first("llm", self._plan.llm_urls)
 
     async def stt(self) -> Found:
-        """The first candidate that transcribes."""
-        return await self._first("stt", self._plan.stt_urls)
+        """The local model, if one is named; else the first candidate that transcribes."""
+        return _local(self._plan) if self._plan.stt_local else await self._first("stt", self._plan.stt_urls)
 
     async def _first(self, kind: Kind, tried: tuple[Candidate, ...]) -> Found:
         failures: list[str] = []
@@ -98,6 +110,8 @@ class Discovery:
                 continue
             name, origin, notes = self._model(kind, served, candidate.url)
             metrics = await self.metrics(candidate.url, key) if kind == "llm" else VllmMetrics()
+            listed = f"{shown_url(candidate.url)}/v1/models" if name in served else None
+            size, more = size_of(self._plan, name, listed) if kind == "stt" else (None, ())
             endpoint = Endpoint(
                 url=candidate.url,
                 origin=candidate.origin,
@@ -105,8 +119,9 @@ class Discovery:
                 model_origin=origin,
                 metrics=metrics,
                 key=key,
+                size=size,
             )
-            return Found(endpoint=endpoint, notes=notes)
+            return Found(endpoint=endpoint, notes=notes + more)
         return Found(reason=f"unmeasured: {failures[0]}" if failures else NO_ENDPOINT)
 
     async def _served(self, kind: Kind, candidate: Candidate, key: str | None) -> tuple[str, ...] | None:
@@ -177,6 +192,27 @@ class Discovery:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise ProbeFailure("bad_json", f"{shown_url(base + path)} is not JSON.") from None
+
+
+def _local(plan: MeasurePlan) -> Found:
+    """The local model as it lies there; it is not loaded yet."""
+    path = Path(plan.stt_local or "")
+    try:
+        folder = look(path)
+        if importlib.util.find_spec(EXTRA) is None:  # looks for it without loading it
+            raise EndpointError(*NOT_INSTALLED)
+    except EndpointError as error:
+        return Found(reason=f"unmeasured: {error}")
+    size, notes = local_size(plan, str(path), folder.size)
+    endpoint = Endpoint(
+        url=path.absolute().as_uri(),
+        origin=plan.stt_local_origin,
+        model=path.name,
+        model_origin="the folder's name",
+        size=size,
+        folder=str(path),
+    )
+    return Found(endpoint=endpoint, notes=notes)
 
 
 def _is_llm(paths: frozenset[str] | None, models: tuple[str, ...]) -> bool:

@@ -15,10 +15,12 @@ from gpu_tui.bench.shapes import Figure as Figure
 from gpu_tui.bench.shapes import Generator as Generator
 from gpu_tui.bench.shapes import Interference as Interference
 from gpu_tui.bench.shapes import LlmResult as LlmResult
+from gpu_tui.bench.shapes import LocalModel as LocalModel
 from gpu_tui.bench.shapes import SttResult as SttResult
 from gpu_tui.bench.shapes import Utilization as Utilization
 from gpu_tui.bench.shapes import VoiceResult as VoiceResult
 from gpu_tui.bench.shapes import VoiceTurn as VoiceTurn
+from gpu_tui.bench.shapes import WhisperSize as WhisperSize
 from gpu_tui.bench.shapes import Workload as Workload
 from gpu_tui.errors import GpuTuiError
 

@@ -20,7 +20,7 @@ from gpu_tui.bench.plan import MeasurePlan, Mode
 from gpu_tui.bench.progress import Teller
 from gpu_tui.bench.prompts import Prompts
 from gpu_tui.bench.results import llm_done, stt_done
-from gpu_tui.bench.stt import SttProbe
+from gpu_tui.bench.stt import Listens, SttProbe
 from gpu_tui.bench.vllm_metrics import VllmMetrics
 from gpu_tui.bench.workload import Clip
 from gpu_tui.clock import Clock
@@ -84,6 +84,8 @@ class Loader:
         self.prompts = Prompts(plan)
         self.cost = Cost()
         self.late_s: list[float] = []
+        self.local: Listens | None = None
+        """The local model, once it is loaded; None where a server is measured."""
         self.seen: list[Outcomes[Any]] = []
         """Outcomes of every load and warm-up: a server that ran out of memory may have said so in any."""
 
@@ -102,8 +104,10 @@ class Loader:
             whole_length=endpoint.metrics.vllm and not plan.prompts and plan.mode is not Mode.VOICE,
         )
 
-    def stt_probe(self, endpoint: Endpoint, clip: Clip) -> SttProbe:
+    def stt_probe(self, endpoint: Endpoint, clip: Clip) -> Listens:
         """A probe of this endpoint with this clip."""
+        if endpoint.folder is not None and self.local is not None:
+            return self.local
         return SttProbe(
             self._session,
             self._clock,

@@ -31,6 +31,8 @@ DEFAULT_OUTPUT_TOKENS = 32
 CLIPS = ("short", "5s", "15s")
 """The shipped clips: a short command of 1 s, a sentence of 5 s, a paragraph of 15 s."""
 DEFAULT_CLIP = "5s"
+DEVICES = ("auto", "cpu", "cuda")
+"""Where a local model may run; ``auto``: on a GPU if CTranslate2 finds one."""
 MAX_TOKENS = 100_000
 MAX_RATE = 1000.0
 MAX_DURATION_S = 86_400.0
@@ -76,6 +78,19 @@ class MeasurePlan:
     """`llm_model` was named on the command line: used to the letter, not replaced by what the server lists."""
     strict_stt_model: bool = False
     """Likewise `stt_model`."""
+    stt_local: str | None = None
+    """Folder of a Whisper model for CTranslate2: measured with faster-whisper in a process of its own, instead of
+    `stt_urls`."""
+    stt_local_origin: str = "--stt-local"
+    """Where the folder is named, in words."""
+    stt_device: str = "auto"
+    """Of the local model; one of `DEVICES`."""
+    stt_gpu: str | None = None
+    """UUID of the GPU that the local model may see; None: whichever CUDA calls its first."""
+    stt_size: str | None = None
+    """Label: the size of Whisper, where neither server nor model tell."""
+    stt_size_origin: str = "--stt-size"
+    """Where the label is from, in words."""
     mode: Mode = Mode.BOTH
     requests: int = DEFAULT_REQUESTS
     """Measured requests of each kind; means nothing where `duration_s` is set."""
@@ -142,8 +157,9 @@ class MeasurePlan:
         ):
             if value is not None:
                 _within(flag, value, low, high)
-        if self.clip not in CLIPS:
-            raise UsageError(f"--clip is {self.clip!r}.", f"Give one of {', '.join(CLIPS)}.")
+        for flag, text, known in (("--clip", self.clip, CLIPS), ("--stt-device", self.stt_device, DEVICES)):
+            if text not in known:
+                raise UsageError(f"{flag} is {text!r}.", f"Give one of {', '.join(known)}.")
 
     @property
     def wants_llm(self) -> bool:

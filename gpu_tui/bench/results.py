@@ -30,6 +30,7 @@ def endpoint_shown(endpoint: Endpoint | None) -> EndpointShown | None:
         origin=endpoint.origin,
         model=model_of(endpoint),
         model_origin=endpoint.model_origin,
+        size=endpoint.size,
     )
 
 
@@ -111,6 +112,8 @@ def stt_result(endpoint: Endpoint, outcomes: Outcomes[SttTimings], clip: Clip) -
         audio_s=round(clip.audio_s, _DECIMALS),
         rtfx=figure((timings.rtfx for timings in good), 1.0),
         clip=shown(clip.name),
+        size=endpoint.size,
+        local=endpoint.local,
     )
 
 

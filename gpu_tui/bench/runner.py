@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from gpu_tui.bench.events import (
     VoiceResult,
     VoiceTurn,
 )
-from gpu_tui.bench.load import MAX_UNDER_WAY
+from gpu_tui.bench.load import MAX_UNDER_WAY, Outcomes
 from gpu_tui.bench.loader import TOGETHER_INDEX, WARMUP_INDEX, Job, Loader
 from gpu_tui.bench.notes import busy, generator_of, labelled_simulated, told_after
 from gpu_tui.bench.oom import LogWatch
@@ -32,9 +32,10 @@ from gpu_tui.bench.results import endpoint_shown, figure, llm_result, stt_result
 from gpu_tui.bench.together import SideBySide, interference
 from gpu_tui.bench.untrusted import shown, shown_url
 from gpu_tui.bench.voice import VoiceProbe, turn_done, voice_result
+from gpu_tui.bench.whisper_local import LocalWhisper
 from gpu_tui.bench.workload import load_clip, load_wav
 from gpu_tui.clock import Clock, SystemClock
-from gpu_tui.core.timings import TurnTimings
+from gpu_tui.core.timings import SttTimings, TurnTimings
 from gpu_tui.errors import UsageError
 
 NOT_ASKED = "unmeasured: not asked for"
@@ -88,7 +89,11 @@ class Runner:
             if plan.refuse_traffic and llm and llm.metrics.running:
                 raise UsageError(busy(llm), "Wait, or add --despite-traffic to measure beside it.")
             loader = Loader(plan, session, self._clock, self._teller)
-            await self._load(loader, llm, stt)
+            if stt is None or stt.folder is None:
+                await self._load(loader, llm, stt)
+            else:
+                async with LocalWhisper(plan, stt.folder, self._clip, self._clock) as whisper:
+                    await self._load(loader, llm, await self._loaded(whisper, loader, stt))
             lasted_s = self._teller.since_s()
         ooms, answered = self._ooms(loader), any(outcomes.answered for outcomes in loader.seen)
         in_logs = logs.ooms()
@@ -170,9 +175,24 @@ class Runner:
             self._teller.say("resolve", kind, message=found.reason)
             return None
         model = shown(found.endpoint.model) if found.endpoint.model else "no model named"
-        where = f"{shown_url(found.endpoint.url)} ({model}), from {found.endpoint.origin}"
+        size = f", whisper {found.endpoint.size.name}" if found.endpoint.size else ""
+        where = f"{shown_url(found.endpoint.url)} ({model}{size}), from {found.endpoint.origin}"
         self._teller.say("resolve", kind, message=where)
         return found.endpoint
+
+    async def _loaded(self, whisper: LocalWhisper, loader: Loader, stt: Endpoint) -> Endpoint | None:
+        """The local model, loaded; None when it cannot be."""
+        self._teller.say("resolve", "stt", message=f"Loading {shown(stt.folder or '')}")
+        try:
+            local = await whisper.load()
+        except ProbeFailure as failure:
+            if failure.kind == "oom":  # of memory that loading ran out of, too
+                outcomes: Outcomes[SttTimings] = Outcomes()
+                outcomes.add(failure)
+                loader.see(outcomes)
+            return self._found("stt", Found(reason=f"unmeasured: {failure}"))
+        loader.local = whisper
+        return replace(stt, local=local)
 
     async def _load(self, loader: Loader, llm: Endpoint | None, stt: Endpoint | None) -> None:
         if self._plan.mode is Mode.VOICE:

@@ -63,6 +63,32 @@ class LlmResult(msgspec.Struct, frozen=True, kw_only=True):
     """The metric and its labels."""
 
 
+class WhisperSize(msgspec.Struct, frozen=True, kw_only=True):
+    """Which Whisper it was."""
+
+    name: str
+    """``tiny``, ``large-v3`` and the like, or a label of the user's."""
+    origin: str
+    """``measured``: the server lists it; ``derived``: from the weights' shape; ``assumed``: a label or a name."""
+    source: str
+    """Who says so, in words."""
+
+
+class LocalModel(msgspec.Struct, frozen=True, kw_only=True):
+    """How a local model ran, where no server was measured."""
+
+    load_s: float
+    """Importing the library and loading the model, in seconds: left out of every other figure."""
+    device: str | None
+    """``cpu`` or ``cuda``; null when the library does not say."""
+    compute_type: str | None
+    """Such as ``int8_float32``."""
+    version: str | None
+    """Of faster-whisper."""
+    workers: int
+    """Transcriptions that could run at once; others waited, and their wait counts."""
+
+
 class SttResult(msgspec.Struct, frozen=True, kw_only=True):
     """What speech-to-text delivered."""
 
@@ -77,6 +103,10 @@ class SttResult(msgspec.Struct, frozen=True, kw_only=True):
     """Audio seconds ÷ processing seconds of each transcription; above 1 is faster than speech."""
     clip: str | None = None
     """Name of what was transcribed."""
+    size: WhisperSize | None = None
+    """null where nobody says."""
+    local: LocalModel | None = None
+    """null where a server was measured."""
 
 
 class Utilization(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,3 +236,5 @@ class EndpointShown(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     model: str | None
     model_origin: str
+    size: WhisperSize | None = None
+    """Of a Whisper; null where nobody says."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import msgspec
@@ -22,6 +22,26 @@ from gpu_tui.clock import Clock
 from gpu_tui.core.timings import SttTimings
 
 PATH = "/v1/audio/transcriptions"
+
+
+class Listens(Protocol):
+    """Something that transcribes one clip: a server, or a local model."""
+
+    async def transcribe(self) -> SttTimings:
+        """The stamps of one transcript.
+
+        Raises:
+            ProbeFailure: there was none; `kind` says why.
+        """
+        ...
+
+    async def hear(self) -> tuple[SttTimings, str]:
+        """The stamps of one transcript, and the transcript, which is untrusted.
+
+        Raises:
+            ProbeFailure: there was none; `kind` says why.
+        """
+        ...
 
 
 class SttProbe:

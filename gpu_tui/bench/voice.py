@@ -9,7 +9,7 @@ from gpu_tui.bench.load import Outcomes
 from gpu_tui.bench.prompts import Prompts
 from gpu_tui.bench.results import figure, model_of, ms
 from gpu_tui.bench.shapes import MAX_TURNS_KEPT, VoiceResult, VoiceTurn
-from gpu_tui.bench.stt import SttProbe
+from gpu_tui.bench.stt import Listens
 from gpu_tui.bench.untrusted import shown_url
 from gpu_tui.bench.workload import Clip
 from gpu_tui.core.timings import TurnTimings
@@ -21,7 +21,7 @@ MAX_TRANSCRIPT = 8000
 class VoiceProbe:
     """One turn at a time; use several tasks for load."""
 
-    def __init__(self, stt: SttProbe, llm: LlmProbe, prompts: Prompts) -> None:
+    def __init__(self, stt: Listens, llm: LlmProbe, prompts: Prompts) -> None:
         self._stt = stt
         self._llm = llm
         self._prompts = prompts

@@ -37,6 +37,9 @@ FLAG_SETTINGS = {
     "llm_model": "endpoints.llm_model",
     "stt": "endpoints.stt",
     "stt_model": "endpoints.stt_model",
+    "stt_local": "endpoints.stt_local",
+    "stt_device": "endpoints.stt_device",
+    "stt_size": "endpoints.stt_size",
     "requests": "measure.requests",
     "concurrency": "measure.concurrency",
     "warmup": "measure.warmup",
@@ -60,6 +63,8 @@ exit codes:
 """
 
 
+COMPLETE_FOLDER = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
+"""shtab's mark for an argument that is a folder."""
 COMPLETE_FILE = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 """shtab's mark for an argument that is a file; written out, because importing shtab takes 30 ms."""
 

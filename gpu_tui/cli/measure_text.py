@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpu_tui.view.machine import phase_text
 from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
         Figure,
         Interference,
         LlmResult,
+        LocalModel,
         Preview,
         SttResult,
         Summary,
@@ -34,6 +36,8 @@ def summary_text(summary: Summary) -> str:
         lines += _llm(summary.llm, "LLM") + _stt(summary.stt, "STT")
     if summary.voice is not None:
         lines += _voice(summary.voice)
+    if summary.machine_series is not None:
+        lines += ["", *phase_text(summary.machine_series)]
     if any("*" in line for line in lines):
         lines += ["", _FEW]
     lines += ["", *_foot(summary.reason, summary.notes, summary.gpu_memory_utilization)]
@@ -58,6 +62,8 @@ def preview_text(preview: Preview) -> str:
         if shown is not None:
             lines.append(f"{name}  {shown.url}  from {shown.origin}")
             lines.append(f"     model {shown.model or 'not named'}  from {shown.model_origin}")
+            if shown.size is not None:
+                lines.append(f"     whisper {shown.size.name} ({shown.size.origin}: {shown.size.source})")
     if preview.workload is not None:
         lines.append(f"load  {_load(preview.workload)}")
     lines += _foot(preview.reason, preview.notes, preview.gpu_memory_utilization)
@@ -90,10 +96,20 @@ def _stt(stt: SttResult | None, title: str) -> list[str]:
         return []
     clip = f"clip {clean(stt.clip, 60)}, {stt.audio_s:.1f} s" if stt.clip else f"clip {stt.audio_s:.1f} s"
     lines = ["", f"{title}  {stt.url}  {stt.model or 'no model named'}  n={stt.n}  {clip}"]
+    if stt.size is not None:
+        lines.append(f"  whisper {stt.size.name} ({stt.size.origin}: {stt.size.source})")
+    if stt.local is not None:
+        lines.append(_local(stt.local))
     lines += [_HEADER] if stt.n else []
     lines += _rows(("latency", stt.latency_ms))
     lines += _rows(("RTF", stt.rtf), unit="", digits=3) + _rows(("RTFx", stt.rtfx), unit="")
     return lines + _errors(stt.errors)
+
+
+def _local(ran: LocalModel) -> str:
+    where = " ".join(word for word in (ran.device, ran.compute_type) if word) or "an unknown device"
+    many = "one at a time" if ran.workers == 1 else f"{ran.workers} at once"
+    return f"  in a process of its own on {where}, {many}; loaded in {ran.load_s:.1f} s, which counts in no figure"
 
 
 def _interference(found: Interference) -> list[str]:

@@ -41,6 +41,12 @@ class EndpointSettings:
     llm_model: str | None = None
     stt: str | None = None
     stt_model: str | None = None
+    stt_local: str | None = None
+    """Folder of a Whisper model for CTranslate2, measured instead of a server."""
+    stt_device: str = "auto"
+    """Of `stt_local`: ``auto``, ``cpu`` or ``cuda``."""
+    stt_size: str | None = None
+    """Label: the size of Whisper, where neither server nor model tell."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key; the key itself never stands in a file."""
 

@@ -19,6 +19,7 @@ from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.errors import GpuTuiError, SourceUnavailable
 from gpu_tui.evaluator import state
+from gpu_tui.evaluator.capacity import by_free_memory, by_kv_cache
 from gpu_tui.evaluator.result import UNMEASURED_MS, Candidate, Result, ResultStatus, parse_candidate
 from gpu_tui.ports import Bench, BenchResult, TelemetrySource
 
@@ -177,26 +178,30 @@ class Evaluator:
         if isinstance(seen, str):
             return replace(blank, status=ResultStatus.UNMEASURED, validation_reason=seen)
         report = evaluate(asked.vllm_memory_util, seen.books, self._need_for(seen.snapshot))
+        capacity = by_free_memory(report)
         judged = replace(
             blank,
             status=ResultStatus.INVALID_PRODUCTION if report.valid is False else ResultStatus.UNMEASURED,
             gpu_utilization=state.used_pct(seen.gpu.used_bytes, seen.gpu.total_bytes),
-            concurrent_capacity=state.capacity(report),
+            concurrent_capacity=None if capacity is None else capacity.requests,
+            concurrent_capacity_origin=None if capacity is None else capacity.origin,
             free_memory_mb=state.mb(seen.gpu.free_bytes),
             validation_passed=report.valid is True,
             validation_reason=reason(report),
             production_services=state.production_services(seen.books),
         )
-        return self._measure(judged, seen, report) if report.valid else judged
+        label = asked.whisper_model_size if asked.whisper_named else None
+        return self._measure(judged, seen, report, label) if report.valid else judged
 
-    def _measure(self, judged: Result, seen: _Seen, report: CheckReport) -> Result:
+    def _measure(self, judged: Result, seen: _Seen, report: CheckReport, whisper_label: str | None) -> Result:
         try:
-            got = self._bench.measure(seen.snapshot, seen.books, judged.vllm_memory_util)
+            got = self._bench.measure(seen.snapshot, seen.books, judged.vllm_memory_util, whisper_label)
         except GpuTuiError as error:
             return replace(judged, validation_reason=f"unmeasured: {error}")
         oom = bool(got.oom_events)
         nothing = got.stt_ms is None and got.llm_ms is None
         status = ResultStatus.FAIL if oom else ResultStatus.UNMEASURED if nothing else ResultStatus.PASS
+        judged = _with_capacity(judged, got)
         score = 0.0
         if status is ResultStatus.PASS:
             capacity, memory_pct = judged.concurrent_capacity, planned_memory_pct(report)
@@ -212,6 +217,7 @@ class Evaluator:
             oom_events=got.oom_events,
             measured_at_utilization=got.measured_at_utilization,
             latency_is_proxy=not nothing and not _same(got, judged.vllm_memory_util),
+            measured_whisper_size=None if got.stt_ms is None else got.whisper_size,
             validation_reason=f"unmeasured: {got.reason}" if status is ResultStatus.UNMEASURED else "",
         )
 
@@ -232,6 +238,15 @@ class Evaluator:
             weights=self._settings.evaluator.weights,
             targets=self._settings.evaluator.targets,
         )
+
+
+def _with_capacity(judged: Result, got: BenchResult) -> Result:
+    """The capacity by the live server's KV cache, where it tells enough; else what free memory says stands."""
+    share = judged.vllm_memory_util
+    capacity = by_kv_cache(got, proxy_for=None if _same(got, share) else share)
+    if capacity is None:
+        return judged
+    return replace(judged, concurrent_capacity=capacity.requests, concurrent_capacity_origin=capacity.origin)
 
 
 def _same(got: BenchResult, share: float) -> bool:

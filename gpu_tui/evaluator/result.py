@@ -44,6 +44,8 @@ class Candidate:
 
     vllm_memory_util: float
     whisper_model_size: str
+    whisper_named: bool
+    """Whether that is the candidate's own word, and no default."""
     config_hash: str
     """The same for the same configuration, on every machine and in every run; 16 hex digits."""
 
@@ -73,7 +75,8 @@ def parse_candidate(given: object) -> Candidate:
     whole |= {"vllm_memory_util": share, "whisper_model_size": whisper}
     text = json.dumps(whole, sort_keys=True, default=repr)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Candidate(vllm_memory_util=share, whisper_model_size=whisper, config_hash=digest)
+    named = "whisper_model_size" in given
+    return Candidate(vllm_memory_util=share, whisper_model_size=whisper, whisper_named=named, config_hash=digest)
 
 
 _EXAMPLE = 'Give a share of the GPU\'s memory, as in {"vllm_memory_util": 0.50}.'
@@ -108,7 +111,7 @@ class Result(Mapping[str, Any]):
     """Percent of the device's memory in use now."""
     oom_events: int | None = None
     concurrent_capacity: int | None = None
-    """max(1, ⌊free MiB / 200⌋): assumed."""
+    """Requests that fit at once, at least 1; see `concurrent_capacity_origin`."""
     free_memory_mb: float | None = None
     test_duration_sec: float = 0.0
     test_id: str = ""
@@ -122,6 +125,10 @@ class Result(Mapping[str, Any]):
     """gpu_memory_utilization of the server the latencies belong to."""
     latency_is_proxy: bool = False
     """The latencies belong to a server that runs at another utilization than the candidate's, or does not say."""
+    concurrent_capacity_origin: dict[str, Any] | None = None
+    """``{kind, source}``: measured or derived from the live server's KV cache, else assumed from free memory."""
+    measured_whisper_size: str | None = None
+    """Size of Whisper that the STT latency belongs to, where the server or the model itself tells."""
 
     def __getitem__(self, key: str) -> Any:
         if key not in _NAMES:

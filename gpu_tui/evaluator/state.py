@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from gpu_tui.core.books import Books, Service
-from gpu_tui.core.checks import CheckReport, ModelNeed, evaluate
+from gpu_tui.core.checks import ModelNeed, evaluate
 from gpu_tui.core.reasons import reason
 from gpu_tui.core.services import OTHER, Role
 from gpu_tui.core.snapshot import Gpu, Snapshot
@@ -113,9 +113,3 @@ def validation(share: float, books: Books, need: ModelNeed) -> dict[str, Any]:
         "persistent_services_mb": mb(books.persistent_bytes),
         "available_for_vllm_mb": mb(report.available_bytes),
     }
-
-
-def capacity(report: CheckReport) -> int | None:
-    """Concurrent requests the machine is assumed to hold: max(1, ⌊free MiB / 200⌋); None when free is unknown."""
-    free = report.books.free_bytes
-    return None if free is None else max(1, int(bytes_to_mib(free) // 200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gpu_tui import evaluator
@@ -19,6 +20,7 @@ from gpu_tui.wiring.measuring import bench_result, demo_servers, measure_plan
 if TYPE_CHECKING:
     from gpu_tui.bench.demo import DemoAddresses
     from gpu_tui.bench.events import RequestDone, Summary
+    from gpu_tui.bench.plan import MeasurePlan
 
     _Measured = tuple[Snapshot, Books, Summary, list[RequestDone]]
 
@@ -50,13 +52,21 @@ class _ChildBench:
         taken, self._last = self._last, None
         return taken
 
-    def measure(self, snapshot: Snapshot, books: Books, planned_utilization: float) -> BenchResult:
-        if not self._options.simulated:
-            return self._run(snapshot, books, planned_utilization, None)
-        with demo_servers(snapshot) as servers:
-            return self._run(snapshot, books, planned_utilization, servers.start())
+    def measure(
+        self, snapshot: Snapshot, books: Books, planned_utilization: float, whisper_label: str | None
+    ) -> BenchResult:
+        def plan(demo: DemoAddresses | None) -> MeasurePlan:
+            made = measure_plan(self._settings, self._options, snapshot, books, planned_utilization, demo=demo)
+            if whisper_label is None:
+                return made
+            return replace(made, stt_size=whisper_label, stt_size_origin="the candidate")
 
-    def _run(self, snapshot: Snapshot, books: Books, planned: float, demo: DemoAddresses | None) -> BenchResult:
+        if not self._options.simulated:
+            return self._run(snapshot, books, plan(None))
+        with demo_servers(snapshot) as servers:
+            return self._run(snapshot, books, plan(servers.start()))
+
+    def _run(self, snapshot: Snapshot, books: Books, plan: MeasurePlan) -> BenchResult:
         from gpu_tui.bench.child import measure_blocking
         from gpu_tui.bench.events import RequestDone, Summary
 
@@ -66,7 +76,6 @@ class _ChildBench:
             if isinstance(event, RequestDone):
                 requests.append(event)
 
-        plan = measure_plan(self._settings, self._options, snapshot, books, planned, demo=demo)
         summary = measure_blocking(plan, keep)
         if not isinstance(summary, Summary):
             raise EndpointError("The measurement ended without figures.")

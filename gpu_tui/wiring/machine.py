@@ -61,7 +61,7 @@ def load_settings(options: Options) -> Settings:
 def _without_real_endpoints(settings: Settings) -> Settings:
     ours = [key for key, origin in settings.origins.items() if key.startswith("endpoints.") and origin.kind != "flag"]
     kept = {key: origin for key, origin in settings.origins.items() if key not in ours}
-    unset = dict.fromkeys((key.rpartition(".")[2] for key in ours), None)
+    unset: dict[str, Any] = {key.rpartition(".")[2]: Settings().at(key) for key in ours}
     return replace(settings, endpoints=replace(settings.endpoints, **unset), origins=kept)
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
+from gpu_tui.core.origins import OriginKind
 from gpu_tui.core.services import Role
-from gpu_tui.core.snapshot import Snapshot
+from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.errors import UsageError
 from gpu_tui.ports import BenchResult
 from gpu_tui.wiring.machine import Options, running_utilization
 
 if TYPE_CHECKING:
     from gpu_tui.bench.demo import DemoAddresses, DemoServers
-    from gpu_tui.bench.events import Summary
+    from gpu_tui.bench.events import LlmResult, SttResult, Summary
     from gpu_tui.bench.plan import Candidate, MeasurePlan
 
+_LAYERS = ("default", "file", "environment", "flag")
+"""Of settings, the weakest first."""
 _MOST_ASKED = 16
 """Processes of one service whose ports are looked up; each costs a walk through its open files."""
 
@@ -69,6 +74,7 @@ def measure_plan(
         actual_utilization=None if books is None else running_utilization(books),
         log_paths=() if simulated or books is None else _logs(books),
         machine=_machine(settings, snapshot),
+        stt_gpu=None if simulated else _gpu_uuid(settings, snapshot),
         simulated=simulated,
     )
 
@@ -81,7 +87,40 @@ def _places(settings: Settings, books: Books | None, demo: DemoAddresses | None,
         model = f"endpoints.{kind}_model"
         places[f"{kind}_model"] = None if by_demo else settings.at(model)
         places[f"strict_{kind}_model"] = not by_demo and settings.origin(model).kind == "flag"
+        if kind == "stt" and not by_demo:
+            places |= _whisper(settings)
     return places
+
+
+def _whisper(settings: Settings) -> dict[str, Any]:
+    """The plan's fields about a local model and a label."""
+    named = settings.endpoints
+    fields: dict[str, Any] = {"stt_size": named.stt_size, "stt_size_origin": _named_by(settings, "endpoints.stt_size")}
+    if named.stt_local is None or _outranked(settings):
+        return fields
+    folder = Path(named.stt_local).expanduser().absolute()
+    return fields | {
+        "stt_local": str(folder),
+        "stt_local_origin": _named_by(settings, "endpoints.stt_local"),
+        "stt_device": named.stt_device,
+    }
+
+
+def _outranked(settings: Settings) -> bool:
+    """Whether a server is named by a layer above that of the local model.
+
+    Raises:
+        UsageError: both are named by the same layer.
+    """
+    server, local = (settings.origin(f"endpoints.{key}") for key in ("stt", "stt_local"))
+    if server.kind == local.kind:
+        raise UsageError(f"endpoints.stt and endpoints.stt_local are both set ({local}).", "Leave one of them out.")
+    return _LAYERS.index(server.kind) > _LAYERS.index(local.kind)
+
+
+def _named_by(settings: Settings, key: str) -> str:
+    origin = settings.origin(key)
+    return origin.where if origin.kind == "flag" else f"{origin.where}: {key}"
 
 
 def _endpoints(
@@ -90,10 +129,11 @@ def _endpoints(
     """Where a kind of service may answer, and whether that is the demo's."""
     from gpu_tui.bench.plan import candidates
 
-    where = settings.origin(f"endpoints.{kind}")
-    if where.kind != "default":
-        origin = where.where if where.kind == "flag" else f"{where.where}: endpoints.{kind}"
-        return candidates(settings.at(f"endpoints.{kind}"), origin=origin, chosen=True), False
+    key = f"endpoints.{kind}"
+    if kind == "stt" and settings.endpoints.stt_local is not None and not _outranked(settings):
+        return (), False
+    if settings.origin(key).kind != "default":
+        return candidates(settings.at(key), origin=_named_by(settings, key), chosen=True), False
     if simulated:
         url = None if demo is None else demo.llm if kind == "llm" else demo.stt
         return candidates(url, origin="demo (simulated)", chosen=True), True
@@ -137,11 +177,21 @@ def _logs(books: Books) -> tuple[str, ...]:
     return () if chosen is None else log_files((chosen.owner_pid, *chosen.pids))
 
 
+def _gpus(settings: Settings, snapshot: Snapshot) -> list[Gpu]:
+    return [gpu for gpu in snapshot.gpus if settings.gpu is None or settings.gpu in (str(gpu.index), gpu.uuid)]
+
+
 def _machine(settings: Settings, snapshot: Snapshot | None) -> str:
     if snapshot is None:
         return ""
-    gpus = [gpu for gpu in snapshot.gpus if settings.gpu is None or settings.gpu in (str(gpu.index), gpu.uuid)]
+    gpus = _gpus(settings, snapshot)
     return gpus[0].name if len(gpus) == 1 else f"{len(snapshot.gpus)} GPUs"
+
+
+def _gpu_uuid(settings: Settings, snapshot: Snapshot | None) -> str | None:
+    """Of the one GPU that is measured on: a local model runs there, and not on whichever CUDA calls its first."""
+    gpus = [] if snapshot is None else _gpus(settings, snapshot)
+    return gpus[0].uuid if len(gpus) == 1 else None
 
 
 def bench_result(summary: Summary) -> BenchResult:
@@ -151,7 +201,28 @@ def bench_result(summary: Summary) -> BenchResult:
     return BenchResult(
         stt_ms=None if stt is None else stt.p50,
         llm_ms=None if llm is None else llm.p50,
+        **_cache(summary.llm),
         oom_events=summary.oom_events,
         measured_at_utilization=summary.gpu_memory_utilization.actual,
+        whisper_size=_told_size(summary.stt),
         reason="; ".join(f"{kind}: {why}" for kind, why in summary.reason.items()),
     )
+
+
+def _told_size(stt: SttResult | None) -> str | None:
+    """The size of Whisper that was measured, unless that is but a label."""
+    size = None if stt is None else stt.size
+    return None if size is None or size.origin == OriginKind.ASSUMED else size.name
+
+
+def _cache(llm: LlmResult | None) -> dict[str, Any]:
+    """The fields of a `BenchResult` about the server's KV cache."""
+    if llm is None:
+        return {}
+    prompt, answer = llm.prompt_tokens_mean, llm.output_tokens_mean
+    return {
+        "kv_cache_tokens": llm.kv_cache_tokens,
+        "kv_cache_origin": llm.kv_cache_tokens_origin,
+        "kv_cache_source": llm.kv_cache_tokens_source,
+        "tokens_per_request": None if prompt is None or answer is None else round(prompt + answer, 1),
+    }

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpu_tui.cli import output
-from gpu_tui.cli.main import COMPLETE_FILE
+from gpu_tui.cli.main import COMPLETE_FILE, COMPLETE_FOLDER
 from gpu_tui.cli.recording import Recorder
 from gpu_tui.errors import SourceUnavailable, UsageError
 
@@ -50,8 +50,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--llm", metavar="URL", help="the LLM server; default: configured, else found among the services' ports")
     add("--llm-model", metavar="NAME", help="its model; default: what the server lists")
-    add("--stt", metavar="URL", help="the speech-to-text server; default: likewise")
-    add("--stt-model", metavar="NAME", help="its model; default: likewise")
+    speech = parser.add_mutually_exclusive_group()
+    speech.add_argument("--stt", metavar="URL", help="the speech-to-text server; default: likewise")
+    local = speech.add_argument(
+        "--stt-local", metavar="DIR", help="a Whisper model for CTranslate2 instead, run here by faster-whisper"
+    )
+    vars(local)["complete"] = COMPLETE_FOLDER
+    add("--stt-device", choices=("auto", "cpu", "cuda"), help="where it runs (default auto: a GPU, if there is one)")
+    add("--stt-model", metavar="NAME", help="the server's model; default: what it lists")
+    add("--stt-size", metavar="LABEL", help="size of Whisper, such as tiny; default: as server or model tell")
     add("--mode", choices=_MODES, default="both", help="both: LLM, then STT, never together; see the README")
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--requests", type=int, metavar="N", help="measured requests of each kind (default 20)")
@@ -177,7 +184,8 @@ def _machine(options: Options, settings: Settings) -> tuple[Snapshot | None, Boo
     try:
         seen = look(options, settings)
     except SourceUnavailable as error:
-        if settings.endpoints.llm is None and settings.endpoints.stt is None:
+        named = settings.endpoints
+        if named.llm is None and named.stt is None and named.stt_local is None:
             raise
         output.error(error)
         return None, None
