@@ -8,9 +8,8 @@ from textual.binding import Binding
 
 from gpu_tui import wiring
 from gpu_tui.core.books import Service, keep_books
-from gpu_tui.tui import texts
+from gpu_tui.tui import plots, texts
 from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
-from gpu_tui.tui.screens.plot import PlotScreen
 from gpu_tui.view.explain import age_words, reading_origin
 from gpu_tui.view.explain import explain as figures_of
 from gpu_tui.view.modes import MODES
@@ -70,16 +69,17 @@ def show_history(app: GpuTuiApp) -> None:
         with wiring.open_journal(app.settings, writable=writable) as journal:
             return work(journal)
 
-    app.push_screen(HistoryScreen(with_journal))
+    app.push_screen(HistoryScreen(with_journal, plots.targets_of(app.settings)))
 
 
 def show_plots(app: GpuTuiApp) -> None:
-    """The run's plots, as large as the screen."""
-    view = app.runner.view
-    if not any(request.error is None for request in view.requests):
-        app.notify("Nothing has been measured yet; r runs.", severity="warning")
-        return
-    app.push_screen(PlotScreen(view.requests, view.levels, view.simulated))
+    """The plots of the run and of the journal's runs, as large as the screen."""
+    app.run_worker(plots.show_plots(app), group="plots", exclusive=True)
+
+
+def next_plot(app: GpuTuiApp) -> None:
+    """The latency panel's next plot."""
+    app.run_worker(plots.next_plot(app), group="plots", exclusive=True)
 
 
 def show_processes(app: GpuTuiApp, service: Service) -> None:

@@ -151,9 +151,12 @@ class GpuTuiApp(App[None]):
 
     def on_machine_read(self, message: MachineRead) -> None:
         """Take a reading in, unless paused or of a source that was left."""
-        if message.generation != self.telemetry.generation or self.paused:
+        if message.generation != self.telemetry.generation:
             return
         reading = message.reading
+        self.host.watch.see(reading)  # also while the screen is frozen: a run is not
+        if self.paused:
+            return
         if reading.snapshot is not None:
             self.telemetry.last_error, self.telemetry.last_seen = None, reading.finished
             self.see(reading.snapshot)

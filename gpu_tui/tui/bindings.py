@@ -29,6 +29,7 @@ KEYS: list[BindingType] = [
     _bind("R", "run_mode", "Run mode", "run.mode", "Choose what to measure: interference, voice turns, one kind"),
     _bind("H", "history", "History", "history", "The runs in the journal: show, compare, plot, delete"),
     _bind("b", "big_plot", "Big plot", "run.plot", "The measurement's plots, as large as the screen"),
+    _bind("B", "next_plot", "Next plot", "run.next-plot", "The next plot: of the run, then of all runs so far"),
     _bind("e", "explain", "Explain", "explain", "Every figure: formula, inputs, source, age"),
     _bind("l", "panels", "Next panel", "panels", "Next panel in the services' place (small terminals)"),
     _bind("v", "restarts", "Which vLLM restarts", "restarts", "Choose which vLLM instance restarts"),

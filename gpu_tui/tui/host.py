@@ -14,6 +14,7 @@ from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.tui import texts
 from gpu_tui.tui.screens.dialogs import ConfirmDialog
+from gpu_tui.tui.watching import RunWatch
 from gpu_tui.tui.widgets.keys import Keys
 from gpu_tui.tui.widgets.latency import LatencyPanel, RunView, progress_line
 from gpu_tui.view.verdict import sentence
@@ -41,6 +42,7 @@ class Host:
     def __init__(self, app: GpuTuiApp) -> None:
         self._app = app
         self._begun: _Begun | None = None
+        self.watch = RunWatch()
         self.demo: DemoServers | None = None
         """The demo machine's endpoints, once a run has asked for them."""
 
@@ -85,6 +87,16 @@ class Host:
             self.demo = self.demo or wiring.demo_servers(snapshot)
             demo = self.demo.start()
         return wiring.measure_plan(app.settings, app.options, snapshot, books, app.explorer.utilization, demo=demo)
+
+    def begin_watch(self) -> None:
+        """From now on the readings belong to the run."""
+        app, gpu = self._app, self._begun.gpu if self._begun is not None else None
+        key = None if gpu is None else gpu.key
+        self.watch.begin(key, app.explorer.classifier, app.explorer.restarts, app.settings.interval_s)
+
+    def watched(self, summary: Summary) -> Summary:
+        """The summary with what the machine did meanwhile."""
+        return self.watch.told(summary)
 
     async def confirm(self, preview: Preview) -> bool:
         """Ask once, naming URL and load."""

@@ -44,6 +44,14 @@ class RunHost(Protocol):
         """Ask before load goes to a real service."""
         ...
 
+    def begin_watch(self) -> None:
+        """Note what the machine does from now on."""
+        ...
+
+    def watched(self, summary: Summary) -> Summary:
+        """The summary with what the machine did during its run."""
+        ...
+
     async def keep(self, summary: Summary, requests: Sequence[RequestDone]) -> str:
         """Write the run into the journal; a few words about it."""
         ...
@@ -146,6 +154,7 @@ class Runner:
 
         self._tell(replace(self.view, state="running", message="", simulated=plan.simulated))
         requests: list[RequestDone] = []
+        self._host.begin_watch()
         async with MeasureRun(plan) as run:
             async for event in run.events():
                 if isinstance(event, RequestDone):
@@ -156,7 +165,7 @@ class Runner:
                 elif isinstance(event, Progress):
                     self._tell(replace(self.view, progress=event))
                 elif isinstance(event, Summary):
-                    self._finish(event)
+                    self._finish(self._host.watched(event))
         if self.view.summary is not None and self.view.summary.measured:
             # After the figures are on the screen: a disk that is full or slow must not stand before them.
             self._tell(replace(self.view, kept=await self._host.keep(self.view.summary, requests)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gpu_tui.view.latency import ms
@@ -55,6 +55,13 @@ class Plot:
     levels: tuple[Level, ...] = ()
     cursor: float | None = None
     """x of the vertical line that reads values."""
+    stops: tuple[tuple[float, str], ...] = ()
+    """Where the cursor can stand and what it reads there, by x; empty: at every point."""
+    at: int = -1
+    """Which of `stops` the cursor is at."""
+    keep_levels: bool = False
+    """Draw the levels however far they are from the points: a target is what such a plot is about."""
+    simulated: bool = False
 
     @property
     def empty(self) -> bool:
@@ -63,10 +70,19 @@ class Plot:
 
     def xs(self) -> list[float]:
         """Where the cursor can stand."""
+        if self.stops:
+            return [x for x, _ in self.stops]
         return sorted({x for series in self.series for x, _ in series.points})
 
+    def read_at(self, i: int) -> Plot:
+        """The same with the cursor at the i-th place where it can stand; without one elsewhere."""
+        xs = self.xs()
+        return replace(self, cursor=xs[i], at=i) if 0 <= i < len(xs) else self
+
     def reading(self) -> str:
-        """The values under the cursor in words; at the nearest point of each series."""
+        """The values under the cursor in words."""
+        if 0 <= self.at < len(self.stops):
+            return self.stops[self.at][1]
         if self.cursor is None or self.empty:
             return ""
         cursor, near = self.cursor, []

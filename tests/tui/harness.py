@@ -10,8 +10,10 @@ import msgspec
 
 from gpu_tui import wiring
 from gpu_tui.bench.events import Figure, Generator, LlmResult, RequestDone, SttResult, Summary, Utilization
+from gpu_tui.bench.machine_series import MachineSeries, machine_series
 from gpu_tui.bench.shapes import Interference, Ratio, Together, VoiceResult, VoiceTurn
 from gpu_tui.clock import ManualClock
+from gpu_tui.core.machine_series import MachineSample
 from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.core.summary import summarize
 from gpu_tui.errors import SourceUnavailable
@@ -139,6 +141,36 @@ def finished_run(requests: int = 20, seed: int = 7) -> RunView:
     return RunView(state="done", requests=(*llm, *stt), summary=summary, planned=0.5, simulated=True, runs=(summary,))
 
 
+def watched(windows: dict[str, tuple[float, float]], seed: int = 7) -> MachineSeries | None:
+    """What the known machine might do meanwhile: busier under the LLM, busiest under both."""
+    dice = random.Random(seed)
+    busy = {"stt_alone": 28, "llm_alone": 62, "together": 88}
+    samples = []
+    for second in range(46):
+        phase = next((name for name, (begin, end) in windows.items() if begin <= second <= end), None)
+        kloros = 952 + (148 if phase in ("stt_alone", "together") else 0)
+        held = {"kloros": kloros, "judge": 6134, "ollama": 1068, "other": 242}
+        samples.append(
+            MachineSample(
+                at_s=float(second),
+                used_bytes=sum(held.values()) << 20,
+                utilization_pct=round(dice.gauss(busy.get(phase or "", 4), 3)),
+                services={name: mib << 20 for name, mib in held.items()},
+            )
+        )
+    return machine_series(
+        samples,
+        began=0.0,
+        lasted_s=45.5,
+        phases=windows,
+        gpu="GPU-0",
+        source="demo",
+        simulated=True,
+        interval_s=1.0,
+        total_bytes=12288 << 20,
+    )
+
+
 def interference_run(seed: int = 7) -> RunView:
     """An interference run as the demo might end it, with services that slow each other down."""
     alone = finished_run(seed=seed)
@@ -159,8 +191,9 @@ def interference_run(seed: int = 7) -> RunView:
     together = Together(llm=beside, stt=msgspec.structs.replace(stt, latency_ms=slower(stt.latency_ms, 1.63)))
     ratios = {"llm_ttft": 1.42, "llm_itl": 1.18, "llm_e2e": 1.21, "stt_latency": 1.63}
     slowdown: dict[str, Ratio | None] = {name: Ratio(p50=by, p95=by) for name, by in ratios.items()}
-    found = Interference(stt_alone=stt, llm_alone=llm, together=together, slowdown=slowdown, windows={})
-    summary = msgspec.structs.replace(alone.summary, interference=found)
+    windows = {"stt_alone": (1.0, 9.0), "llm_alone": (10.0, 23.0), "together": (24.0, 45.0)}
+    found = Interference(stt_alone=stt, llm_alone=llm, together=together, slowdown=slowdown, windows=windows)
+    summary = msgspec.structs.replace(alone.summary, interference=found, machine_series=watched(windows, seed))
     return replace(alone, summary=summary, mode="interference")
 
 

@@ -480,10 +480,12 @@ async def test_plots_grow_to_the_whole_screen_and_are_read_by_a_cursor() -> None
     async with app.run_test(size=SIZE) as pilot:
         await settle(app, pilot)
         await pilot.press("b")
+        await pilot.pause(0.2)
         assert app.screen is app.main, "nothing measured, nothing to plot"
         app.runner.view = replace(finished_run(), levels=app.runner.view.levels)
         app.host.show_run(app.runner.view)
         await pilot.press("b")
+        await pilot.pause(0.2)
         assert isinstance(app.screen, PlotScreen)
         await pilot.press("right", "right", "right")
         assert app.screen.query_one(Reading).text.startswith("request 3: ● TTFT")
@@ -553,7 +555,12 @@ async def test_the_history_lists_compares_filters_and_deletes_runs() -> None:
         assert isinstance(app.screen, TextDialog)
         await pilot.press("escape", "p")
         await pilot.pause(0.2)
-        assert "SIMULATED" in " ".join(plain(line) for line in app.screen._lines)  # type: ignore[attr-defined]
+        assert isinstance(app.screen, PlotScreen)
+        assert "LLM vs utilization (SIMULATED)" in str(app.screen.query_one(".plot-box").border_title)
+        await pilot.press("right")
+        await pilot.pause()
+        assert "utilization 0.5: ● e2e p50" in app.screen.query_one(Reading).text
+        assert "p95 within target" in app.screen.query_one(Reading).text
         await pilot.press("escape", "x")
         await pilot.pause(0.1)
         await pilot.press("n")

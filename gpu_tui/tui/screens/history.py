@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
@@ -16,7 +16,9 @@ from textual.widgets.option_list import Option
 
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.tui.screens.dialogs import ConfirmDialog, TextDialog
+from gpu_tui.tui.screens.plot import PlotScreen
 from gpu_tui.tui.styling import content
+from gpu_tui.view.runs_plots import runs_plots
 from gpu_tui.view.spans import Line
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class HistoryScreen(ModalScreen[None]):
 
     Args:
         with_journal: opens the journal, does one thing with it, closes it; blocks, and is called on a thread.
+        targets: of latency by kind, in ms; drawn into the plots.
     """
 
     BINDINGS = [
@@ -44,8 +47,9 @@ class HistoryScreen(ModalScreen[None]):
         Binding("slash", "filter", "Filter", id="history.filter", tooltip="Show only runs whose line has these words"),
     ]
 
-    def __init__(self, with_journal: Callable[[Work, bool], Any]) -> None:
+    def __init__(self, with_journal: Callable[[Work, bool], Any], targets: Mapping[str, float]) -> None:
         super().__init__()
+        self._targets = targets
         self._with_journal = with_journal
         self._entries: list[Entry] = []
         self._marked: int | None = None
@@ -153,16 +157,19 @@ class HistoryScreen(ModalScreen[None]):
             self._read(f"Run {a} and run {b}", lines)
 
     def action_plot(self) -> None:
-        """Latency against utilization and against the KV cache, real runs apart from simulated ones."""
-        from gpu_tui.journal.scatter import AXES, plot
-
-        lines: list[str] = []
-        width = max(40, min(100, self.size.width - 16))
-        for simulated in (False, True):
-            some = [entry for entry in self._entries if entry.simulated is simulated]
-            for axis in AXES if some else ():
-                lines += [*plot(some, axis, width=width, height=14), ""]
-        self._read("Latency of the runs", lines or ["No runs yet: r measures."])
+        """Percentiles of the listed runs against utilization and KV cache, real runs apart from simulated ones."""
+        listed = {int(option.id or 0) for option in self.query_one(OptionList).options}
+        entries = [entry for entry in self._entries if entry.id in listed]
+        plots = [
+            plot
+            for simulated in (False, True)
+            for plot in runs_plots(entries, self._targets, simulated=simulated)
+            if not plot.empty
+        ]
+        if plots:
+            self.app.push_screen(PlotScreen(plots))
+        else:
+            self.app.notify("No run listed tells both its latency and where it stands.", severity="warning")
 
     async def action_delete(self) -> None:
         """Delete the run, after asking."""

@@ -169,8 +169,10 @@ class MainScreen(Screen[None]):
             self.slider.move_to(round(own * 1000))
 
     def action_commit(self) -> None:
-        """Take the typed utilization."""
-        if self.slider.typed and (text := self.slider.commit()) is not None:
+        """Take the typed utilization; where a plot is on show and nothing was typed, enlarge it."""
+        if not self.slider.typed and self.panels.tab == "plot":
+            self.action_big_plot()
+        elif self.slider.typed and (text := self.slider.commit()) is not None:
             self.notify(f"{text!r} is no utilization. Type 0.45, or 45 for 45 %.", severity="warning")
 
     def action_erase(self) -> None:
@@ -214,6 +216,10 @@ class MainScreen(Screen[None]):
     def action_big_plot(self) -> None:
         """Show the plots large."""
         actions.show_plots(self.gpu_app)
+
+    def action_next_plot(self) -> None:
+        """Turn to the next plot."""
+        actions.next_plot(self.gpu_app)
 
     def action_explain(self) -> None:
         """Explain every figure."""

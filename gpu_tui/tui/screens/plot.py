@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.tui.widgets.plot import LatencyPlot
-from gpu_tui.view.plots import PLOTS, Level, Plot, RequestLike
-from gpu_tui.view.spans import Line
+from gpu_tui.view.machine import MachinePlot
+from gpu_tui.view.plots import Plot
+from gpu_tui.view.spans import Line, wrap
+
+AnyPlot = Plot | MachinePlot
+"""What this screen shows."""
 
 
 class Reading(Panel):
-    """The values under the cursor."""
+    """The values under the cursor, in at most two lines."""
 
     text = ""
 
     def draw(self, width: int, height: int) -> list[Line]:
-        """One line."""
-        return [[(self.text[:width], "strong")]]
+        """As much as fits."""
+        return wrap([(self.text, "strong")], width)[:height]
 
 
 class PlotScreen(ModalScreen[None]):
-    """The run's plots, one at a time."""
+    """Plots, one at a time.
+
+    Args:
+        plots: empty ones are left out.
+        first: title of the plot to begin with.
+    """
 
     BINDINGS = [
         Binding("escape,q,enter,b", "dismiss", "Close", id="plot.close", tooltip="Close"),
@@ -41,18 +50,15 @@ class PlotScreen(ModalScreen[None]):
         Binding("shift+tab,up", "turn(-1)", "Previous plot", id="plot.previous", tooltip="Previous plot"),
     ]
 
-    def __init__(self, requests: Sequence[RequestLike], levels: Sequence[Level], simulated: bool) -> None:
+    def __init__(self, plots: Sequence[AnyPlot], first: str = "") -> None:
         super().__init__()
-        self._plots: list[Plot] = [make(requests, levels) for make in PLOTS]
-        self._simulated = simulated
-        self._which = 0
+        self._plots = [plot for plot in plots if not plot.empty]
+        self._which = next((i for i, plot in enumerate(self._plots) if plot.title == first), 0)
         self._at = -1
 
     def compose(self) -> ComposeResult:
         """Plot above, reading below."""
-        with Vertical(classes="plot-box") as box:
-            box.border_title = "Latency" + (" (SIMULATED)" if self._simulated else "")
-            box.border_subtitle = "←→ read values, tab next plot, esc closes"
+        with Vertical(classes="plot-box"):
             yield LatencyPlot()
             yield Reading()
 
@@ -62,22 +68,29 @@ class PlotScreen(ModalScreen[None]):
 
     def action_move(self, steps: int) -> None:
         """Move the cursor over the points."""
-        last = len(self._plots[self._which].xs()) - 1
-        self._at = min(max(self._at + steps, 0), last)
-        self._show()
+        if self._plots:
+            last = len(self._plots[self._which].xs()) - 1
+            self._at = min(max(self._at + steps, 0), last)
+            self._show()
 
     def action_turn(self, step: int) -> None:
         """Another plot."""
-        self._which = (self._which + step) % len(self._plots)
-        self._at = -1
-        self._show()
+        if self._plots:
+            self._which = (self._which + step) % len(self._plots)
+            self._at = -1
+            self._show()
 
     def _show(self) -> None:
-        plot = self._plots[self._which]
-        xs = plot.xs()
-        if 0 <= self._at < len(xs):
-            plot = replace(plot, cursor=xs[self._at])
+        box, reading = self.query_one(".plot-box"), self.query_one(Reading)
+        if not self._plots:
+            box.border_title = "Plots"
+            reading.text = "Nothing to plot yet: r measures."
+            reading.redraw()
+            return
+        plot = self._plots[self._which].read_at(self._at)
+        # A title may hold what a file says: text, never markup.
+        box.border_title = Content(f"{plot.title}{' (SIMULATED)' if plot.simulated else ''}")
+        box.border_subtitle = f"{self._which + 1} of {len(self._plots)}   ←→ read values, tab next plot, esc closes"
         self.query_one(LatencyPlot).show(plot)
-        reading = self.query_one(Reading)
         reading.text = plot.reading() or f"{plot.title}; → puts a cursor"
         reading.redraw()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -13,8 +14,9 @@ from textual.widgets import Button, Label
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.tui.widgets.plot import LatencyPlot
 from gpu_tui.view.latency import errors, figure, heading, ms, progress_bar
+from gpu_tui.view.machine import MachinePlot, phase_lines
 from gpu_tui.view.modes import interference_lines, voice_summary
-from gpu_tui.view.plots import Level, by_request
+from gpu_tui.view.plots import PLOTS, Level, Plot
 from gpu_tui.view.spans import Line, wrap
 from gpu_tui.view.text import clean
 
@@ -49,6 +51,17 @@ class RunView:
     def busy(self) -> bool:
         """Whether a run is being asked for or under way."""
         return self.state in ("asking", "running")
+
+
+def run_plots(run: RunView) -> list[Plot | MachinePlot]:
+    """What a run's plots show, what it is about first; empty ones are left out."""
+    requests = [replace(make(run.requests, run.levels), simulated=run.simulated) for make in PLOTS]
+    plots: list[Plot | MachinePlot] = [plot for plot in requests if not plot.empty]
+    summary = run.summary
+    if summary is not None and summary.machine_series is not None:
+        machine = MachinePlot(summary.machine_series, simulated=summary.machine_series.simulated)
+        plots.insert(0 if summary.interference is not None else len(plots), machine)
+    return plots
 
 
 def progress_line(run: RunView) -> Line:
@@ -124,7 +137,9 @@ class LatencyLines(Panel):
 def summary_lines(summary: Summary, width: int, kept: str = "") -> list[Line]:
     """A finished run in words."""
     if summary.interference is not None:
-        return [*interference_lines(summary.interference), *_closing(summary, kept)]
+        series = summary.machine_series
+        machine = [[("GPU over the run: unknown, it was not read", "dim")]] if series is None else phase_lines(series)
+        return [*interference_lines(summary.interference), *machine, *_closing(summary, kept)]
     if summary.voice is not None:
         return [*voice_summary(summary.voice), *_closing(summary, kept)]
     lines: list[Line] = [heading(width)]
@@ -179,24 +194,60 @@ class LatencyPanel(Vertical):
         "r measures the services that run now, in a process of its own: the LLM by streamed chat completions, then STT "
         "by a shipped clip. R chooses how: interference (alone, then both together), voice turns, or one kind. The "
         "figures belong to the utilization the server really runs at, not to the slider's. Warm-ups are excluded. esc "
-        "cancels; b shows the plots large. SIMULATED marks the demo's own endpoints."
+        "cancels; B turns to the next plot, among them percentiles of all runs against utilization and KV cache; b or "
+        "enter shows it large. SIMULATED marks the demo's own endpoints."
     )
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._run = RunView()
+        self._runs: tuple[Plot, ...] = ()
+        self._which = 0
 
     def compose(self) -> ComposeResult:
         """Figures, plot, button row."""
         yield LatencyLines()
-        yield LatencyPlot()
+        plot = LatencyPlot()
+        plot.can_focus = True
+        yield plot
         with Horizontal(classes="run-row"):
             yield Button("Run measurements", compact=True, classes="run-button", action="screen.run")
             yield Label("", classes="run-progress")
 
     def show(self, run: RunView) -> None:
         """Show this run; the lines take the height they need, the plot the rest."""
+        if run.state != self._run.state:
+            self._which = 0
+        self._run = run
         self.query_one(LatencyLines).show(run)
-        plot = self.query_one(LatencyPlot)
-        plot.show(by_request(run.requests, run.levels))
-        plot.show_turns(run.turns, run.summary.voice.budget_ms if run.summary and run.summary.voice else None)
+        self._plot()
         words = "".join(text for text, _ in progress_line(run)).replace(", esc cancels", "").strip()
         self.query_one(".run-progress", Label).update(words)
         button = self.query_one(Button)
         button.label = "Cancel (esc)" if run.state == "running" else "Run measurements"
+
+    def turn(self, runs: Sequence[Plot]) -> None:
+        """The next plot: those of the run, then these of the runs in the journal."""
+        self._runs = tuple(runs)
+        self._which += 1
+        self._plot()
+
+    @property
+    def shown(self) -> str:
+        """Title of the plot on show; empty when there is none."""
+        plots = self._plots()
+        plot = plots[self._which % len(plots)] if plots else None
+        return "" if plot is None else plot.title
+
+    def _plots(self) -> list[Plot | MachinePlot | None]:
+        """None stands for the voice turns, which have bars of their own."""
+        first: list[Plot | MachinePlot | None] = [None] if self._run.turns else []
+        return [*first, *run_plots(self._run), *(plot for plot in self._runs if not plot.empty)]
+
+    def _plot(self) -> None:
+        run, plots = self._run, self._plots()
+        plot = plots[self._which % len(plots)] if plots else None
+        widget = self.query_one(LatencyPlot)
+        widget.show(plot)
+        voice = run.summary.voice if run.summary else None
+        widget.show_turns(run.turns if plot is None else (), voice.budget_ms if voice else None)

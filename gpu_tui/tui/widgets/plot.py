@@ -10,7 +10,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from textual.binding import Binding
+
 from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.view.machine import MachinePlot, machine_chart
 from gpu_tui.view.modes import voice_bars
 from gpu_tui.view.plots import Level, Plot
 from gpu_tui.view.spans import Line, plain
@@ -23,15 +26,16 @@ class LatencyPlot(Panel):
     """One plot; nothing where there is no room for it."""
 
     MIN_SIZE = (24, 8)
+    BINDINGS = [Binding("enter", "screen.big_plot", "Enlarge", show=False, tooltip="This plot as large as the screen")]
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._plot: Plot | None = None
+        self._plot: Plot | MachinePlot | None = None
         self._turns: tuple[VoiceTurn, ...] = ()
         self._budget_ms: float | None = None
         self._plotted: tuple[tuple[int, int, Plot], list[Line]] | None = None
 
-    def show(self, plot: Plot | None) -> None:
+    def show(self, plot: Plot | MachinePlot | None) -> None:
         """Draw this plot."""
         self._plot = plot
         self.redraw()
@@ -48,6 +52,8 @@ class LatencyPlot(Panel):
         plot = self._plot
         if plot is None or plot.empty:
             return [[("nothing measured yet: r runs", "dim")]] if self.screen.has_class("-compact") else []
+        if isinstance(plot, MachinePlot):
+            return machine_chart(plot, width, height)
         if width < self.MIN_SIZE[0] or height < self.MIN_SIZE[1]:
             return []
         key = (width, height, plot)
@@ -64,12 +70,12 @@ def draw_plot(plot: Plot, width: int, height: int) -> list[Line]:
     figure.clear()
     # The room is ours to know: plotext would cut the plot to the size it takes the terminal to have.
     plotext.terminal.limit(False, False)
-    figure.plot_size(width, height - 1)
     points = [point for series in plot.series for point in series.points]
     highest, last = max(y for _, y in points), max(x for x, _ in points)
     legend, told = _legend(plot, width)
+    figure.plot_size(width, height - len(legend))
     # A line that nothing explains is worse than none, and one far above the points would press them flat.
-    shown = [level for level in told if level.value <= 1.6 * highest]
+    shown = [level for level in told if plot.keep_levels or level.value <= 1.6 * highest]
     top = max(highest, *(level.value for level in shown), 0.001) * 1.08
     for level in shown:
         figure.line(level.value, 0, style="dotted")
@@ -89,22 +95,34 @@ def draw_plot(plot: Plot, width: int, height: int) -> list[Line]:
     figure.ruler("x", 0).ticks(x_ticks, [f"{tick:g}" for tick in x_ticks])
     text: str = figure.build().string(colorless=True)
     tones = {series.marker: series.tone for series in plot.series}
-    return [legend, *(_toned(row, tones) for row in text.splitlines())]
+    return [*legend, *(_toned(row, tones) for row in text.splitlines())]
 
 
-def _legend(plot: Plot, width: int) -> tuple[Line, list[Level]]:
+def _legend(plot: Plot, width: int) -> tuple[list[Line], list[Level]]:
     """The legend as far as it fits, and the levels that it tells."""
-    line: Line = [(f"ms {plot.title}:  ", "dim")]
-    line += [(f"{series.marker} {series.name}  ", series.tone) for series in plot.series if series.points]
-    told = []
-    for level in plot.levels:
-        entry: Line = [(f"┄ {level.name} {level.value:g}  ", "dim")]
-        if len(plain([*line, *entry]).rstrip()) <= width:
-            line += entry
+    head: Line = [(f"ms {plot.title}:  ", "dim")]
+    entries: Line = [(f"{series.marker} {series.name}  ", series.tone) for series in plot.series if series.points]
+    levels: Line = [(f"┄ {level.name} {level.value:g}  ", "dim") for level in plot.levels]
+    if plot.keep_levels:
+        return _packed([*head, *entries, *levels], width, 2), list(plot.levels)
+    line, told = [*head, *entries], []
+    for level, entry in zip(plot.levels, levels, strict=True):
+        if len(plain([*line, entry]).rstrip()) <= width:
+            line.append(entry)
             told.append(level)
     while len(line) > 1 and len(plain(line).rstrip()) > width:
         line.pop()
-    return line, told
+    return [line], told
+
+
+def _packed(entries: Line, width: int, most: int) -> list[Line]:
+    """The entries in as few rows as they need, at most so many."""
+    rows: list[Line] = [[]]
+    for entry in entries:
+        if rows[-1] and len(plain([*rows[-1], entry]).rstrip()) > width:
+            rows.append([])
+        rows[-1].append(entry)
+    return rows[:most]
 
 
 def round_below(top: float) -> float:
