@@ -137,6 +137,8 @@ class Snapshot:
     min_kv_cache_mib: float | None = None
     gpu_memory_utilization: float | None = None
     """A scenario's own planned utilization."""
+    case_id: str | int | None = None
+    """A scenario's own id."""
     start: StartInputs | None = None
     """What a scenario tells of the model and of how vLLM is started."""
 

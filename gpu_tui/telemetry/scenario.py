@@ -112,6 +112,7 @@ def snapshot_at(scenario: Scenario, t_s: float, seed: int = 0) -> Snapshot:
         model_mib=file.model.model_mib,
         min_kv_cache_mib=file.model.min_kv_cache_mib,
         gpu_memory_utilization=file.vllm.gpu_memory_utilization,
+        case_id=file.id,
         start=scenario.start,
     )
 

@@ -134,7 +134,7 @@ def _check_story(file: ScenarioFile, base: dict[int, float | None], gpus: int, l
 def _gpu(index: int, table: GpuTable, held: dict[int, GpuProcess], label: str, several: bool) -> Gpu:
     key = f"gpus[{index}]" if several else "gpu"
     total = _bytes(table.total_mib if table.nvml_total_mib is None else table.nvml_total_mib)
-    cuda = _bytes(table.total_mib), None
+    cuda: tuple[int | None, tuple[int, int] | None] = (_bytes(table.total_mib), None)
     if total is None or (table.total_mib is None and table.reserved_mib is None and table.name):
         cuda = _usual_total(table, total)
         total = cuda[0] if total is None else total

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
-from gpu_tui import wire, wiring
-from gpu_tui.cli import exit_codes, output, reading
+from gpu_tui import wire, wire_start, wiring
+from gpu_tui.cli import cases, exit_codes, output, reading
 from gpu_tui.cli.commands import services
 from gpu_tui.cli.main import share
 from gpu_tui.config import Settings
-from gpu_tui.core.checks import CheckName, CheckReport, evaluate
+from gpu_tui.core.checks import CheckName, CheckReport
 from gpu_tui.core.choice import ALL, blocking_fault
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.reasons import reason
 from gpu_tui.core.snapshot import Fault, Gpu
-from gpu_tui.errors import SourceUnavailable
+from gpu_tui.errors import SourceUnavailable, UsageError
+from gpu_tui.wiring.planning import asked_utilization, judgement
 
 _EPILOG = """\
 The three checks:
@@ -24,6 +26,8 @@ The three checks:
 
 exit codes: 0 valid, 1 not valid, 2 wrong usage or configuration, 3 unknown
 """
+
+_FLAG = Origin(kind=OriginKind.ASSUMED, source="flag --util")
 
 _NAMES = {
     CheckName.MODEL: "model and KV cache",
@@ -36,7 +40,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Its flags."""
     parser.epilog = _EPILOG
     parser.add_argument(
-        "--util", metavar="U", type=share, required=True, help="--gpu-memory-utilization, above 0 and at most 1"
+        "--util",
+        metavar="U",
+        type=share,
+        help="--gpu-memory-utilization, above 0 and at most 1; a scenario may give its own",
     )
     parser.add_argument("--model-mib", metavar="N", type=float, help="model without KV cache, MiB")
     parser.add_argument("--min-kv-mib", metavar="N", type=float, help="smallest KV cache to run with, MiB")
@@ -50,19 +57,32 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         SourceUnavailable: the machine cannot be read, or its one GPU cannot be judged.
         UsageError: it is open which GPU or which vLLM instance is meant.
     """
+    if args.options.scenario == "-":
+        if sys.stdin.isatty():
+            output.note("Reading cases from the terminal, one JSON object a line; Ctrl-D ends.")
+        output.note("SIMULATED: these verdicts are about the cases, not about this machine.")
+        return cases.answer(cases.lines(), settings, args.util)
+    if args.util is None and not args.options.simulated:
+        raise UsageError("--util is missing.", "Say which utilization: gpu-tui check --util 0.50.")
     seen = reading.look(args.options, settings)
     for_all = seen.settings.gpu == ALL
     faults = [blocking_fault(gpu) for gpu in seen.gpus]
     if faults[0] is not None and not for_all:
         raise SourceUnavailable(faults[0].message, faults[0].remedy, kind=faults[0].kind.value)
     books = wiring.choose_restarts(seen.snapshot, seen.gpus, seen.settings, seen.rules)
-    need = wiring.model_need(settings, seen.snapshot)
-    reports = [evaluate(args.util, one, need) for one in books]
-    asked = Origin(kind=OriginKind.ASSUMED, source="flag --util")
+    util, asked = asked_utilization(args.util, settings, seen.snapshot) or (0.0, _FLAG)
+    judged = [judgement(util, settings, seen.snapshot, *pair) for pair in zip(seen.gpus, books, strict=True)]
+    reports = [one.report for one in judged]
     if args.json:
+        case = seen.snapshot.case_id
         objects = [
-            wire.check_object(report, seen.snapshot, gpu, utilization_origin=asked, age_s=seen.age_s, fault=fault)
-            for report, gpu, fault in zip(reports, seen.gpus, faults, strict=True)
+            {
+                **wire.check_object(
+                    one.report, seen.snapshot, gpu, utilization_origin=asked, age_s=seen.age_s, fault=fault
+                ),
+                **wire_start.start_object(one, case, judged=fault is None),
+            }
+            for one, gpu, fault in zip(judged, seen.gpus, faults, strict=True)
         ]
         output.write_json(wire.all_gpus_object(objects) if for_all else objects[0])
     else:

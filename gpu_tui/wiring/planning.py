@@ -1,0 +1,111 @@
+"""From settings, a reading and what is known of the model to a judgement of one utilization."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gpu_tui.config import Settings
+from gpu_tui.core.books import Books
+from gpu_tui.core.checks import ModelNeed
+from gpu_tui.core.origins import Origin, OriginKind
+from gpu_tui.core.planning import Judgement, judge, start_for
+from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.core.start import StartModel
+from gpu_tui.core.start_inputs import StartInputs, merged
+from gpu_tui.core.vllm_version import accounting_of
+from gpu_tui.units import mib_to_bytes
+from gpu_tui.wiring.machine import model_need, setting_origin
+
+_MODEL, _FLOOR = "model.model_mib", "model.min_kv_cache_mib"
+
+
+def hand_set(settings: Settings, snapshot: Snapshot | None, key: str = _MODEL) -> bool:
+    """Whether the user's own figure stands before what files and logs tell.
+
+    A flag always does. A configured figure is about this machine's model, so it says nothing of a scenario's own.
+    """
+    kind = settings.origin(key).kind
+    simulated = snapshot is not None and snapshot.simulated and snapshot.start is not None
+    return kind == "flag" or (kind != "default" and not simulated)
+
+
+def start_inputs(settings: Settings, snapshot: Snapshot | None, known: StartInputs | None = None) -> StartInputs | None:
+    """What is known of the model and its flags; None when the user's own figure stands for all of it.
+
+    Args:
+        settings: the user's floor for the KV cache.
+        snapshot: a scenario's own model.
+        known: what files, a running server and its log tell; it stands before the scenario's.
+    """
+    told = [inputs for inputs in (known, snapshot.start if snapshot is not None else None) if inputs is not None]
+    if not told or hand_set(settings, snapshot):
+        return None
+    inputs = merged(*told)
+    if hand_set(settings, snapshot, _FLOOR):
+        inputs = replace(inputs, min_kv_cache_bytes=mib_to_bytes(settings.model.min_kv_cache_mib))
+    return inputs
+
+
+def judgement(
+    gpu_memory_utilization: float,
+    settings: Settings,
+    snapshot: Snapshot,
+    gpu: Gpu,
+    books: Books,
+    known: StartInputs | None = None,
+) -> Judgement:
+    """Judge one utilization of one GPU with all that is known.
+
+    Raises:
+        ValueError: it is not in (0, 1].
+    """
+    base = model_need(settings, snapshot)
+    start = planned_start(settings, snapshot, gpu, books, base, known)
+    told = settings.origin(_MODEL).kind != "default" or snapshot.model_mib is not None
+    version = snapshot.start.version if snapshot.start is not None else None
+    return judge(gpu_memory_utilization, gpu, books, base, start, version=version, told=told)
+
+
+def planned_start(
+    settings: Settings,
+    snapshot: Snapshot,
+    gpu: Gpu,
+    books: Books,
+    base: ModelNeed,
+    known: StartInputs | None = None,
+) -> StartModel | None:
+    """What the planned start takes on this GPU; None where only a hand-set figure can be judged."""
+    inputs = start_inputs(settings, snapshot, known)
+    # A scenario that gives the model as one figure means that figure.
+    one_figure = snapshot.model_mib is not None and known is None
+    return None if one_figure else start_for(inputs, gpu, books, base)
+
+
+def case_of(raw: object, label: str) -> Snapshot:
+    """A decoded scenario as a machine; `label` names it in errors.
+
+    Raises:
+        ConfigError: it does not mean anything.
+    """
+    from gpu_tui.telemetry import scenario, scenario_file, scenario_machine
+
+    return scenario.snapshot_at(scenario_machine.expand(scenario_file.convert(raw, label), label), 0)
+
+
+def asked_utilization(flag: float | None, settings: Settings, snapshot: Snapshot) -> tuple[float, Origin] | None:
+    """The utilization a headless question is about, and whose word it is; None: nobody says.
+
+    The flag's, else the scenario's own, else for a scenario the configured one or vLLM's default.
+    """
+    if flag is not None:
+        return flag, Origin(kind=OriginKind.ASSUMED, source="flag --util")
+    if not snapshot.simulated:
+        return None
+    if snapshot.gpu_memory_utilization is not None:
+        source = f"scenario {snapshot.source_detail} (simulated)"
+        return snapshot.gpu_memory_utilization, Origin(kind=OriginKind.ASSUMED, source=source)
+    if settings.origin("model.gpu_memory_utilization").kind != "default":
+        return settings.model.gpu_memory_utilization, setting_origin(settings, "model.gpu_memory_utilization")
+    rules = accounting_of(snapshot.start.version if snapshot.start is not None else None)
+    source = f"default of {rules.label}"
+    return rules.default_gpu_memory_utilization, Origin(kind=OriginKind.ASSUMED, source=source)
