@@ -98,7 +98,7 @@ RULES = (
     ),
     rule("memory for KV Cache as specified", _FIXED_KV),
     # From 0 blocks it is the profile of the graphs, which makes itself a small KV cache.
-    rule("with num_gpu_blocks_override=", r"num_gpu_blocks=[1-9]\d{0,14} with num_gpu_blocks_override=<blocks_override__i>"),
+    rule("with num_gpu_blocks_override=", r"blocks=[1-9]\d{0,14} with num_gpu_blocks_override=<blocks_override__i>"),
     rule("Auto-fit max_model_len", r"reduced from \d{1,12} to <fitted_max_len__i>"),
     rule("Auto-fit max_model_len", r"full model context length <fitted_max_len__i> fits"),
     rule("Sleep mode freed", rf"freed <sleep_freed__g>{_GIB} memory, <sleep_in_use__g>{_GIB} memory is still in use"),
