@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
-from gpu_tui.bench.client import ProbeFailure, Sent, open_session
-from gpu_tui.bench.llm import LlmProbe
-from gpu_tui.clock import SystemClock
-from gpu_tui.core.timings import ItlBasis, LlmTimings, inter_token_latencies
+from gpu_tui.bench.client import ProbeFailure, Sent
+from gpu_tui.core.timings import ItlBasis, inter_token_latencies
+from tests.bench.asking import OOM, asked, failed, probe
 from tests.bench.servers import (
     CHAT,
     DONE,
-    Handler,
     Reply,
     Request,
     answering,
@@ -27,30 +24,6 @@ from tests.bench.servers import (
 
 STALL_S = 0.15
 """What a busy two-core machine may add to one stamp. Nothing may ever be taken away."""
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with open_session(4, SystemClock()) as session:
-        yield session
-
-
-def probe(session: aiohttp.ClientSession, url: str, key: str | None = None, timeout_s: float = 10) -> LlmProbe:
-    return LlmProbe(session, SystemClock(), url=url, model="m", output_tokens=9, timeout_s=timeout_s, key=key)
-
-
-async def asked(session: aiohttp.ClientSession, handler: Handler) -> LlmTimings:
-    async with serving({CHAT: handler}) as server:
-        return await probe(session, server.url).ask("hello")
-
-
-async def failed(
-    session: aiohttp.ClientSession, handler: Handler, key: str | None = None, timeout_s: float = 10
-) -> ProbeFailure:
-    async with serving({CHAT: handler}) as server:
-        with pytest.raises(ProbeFailure) as caught:
-            await probe(session, server.url, key, timeout_s).ask("hello")
-        return caught.value
 
 
 async def test_known_delays_are_measured(session: aiohttp.ClientSession) -> None:
@@ -141,37 +114,6 @@ async def test_a_character_cut_in_two_is_one_character(session: aiohttp.ClientSe
 
 async def test_a_stream_that_ends_without_done_but_says_it_has_finished(session: aiohttp.ClientSession) -> None:
     assert len((await asked(session, saying(token(), token("x", "stop")))).chunks) == 2
-
-
-OOM = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
-
-
-@pytest.mark.parametrize(
-    ("handler", "kind"),
-    [
-        (saying(token(), token()), "closed_early"),
-        (saying(token(), token()[:20]), "closed_early"),
-        (saying(token(), b"data: \xe2\x82"), "closed_early"),
-        (saying(token(), event(b'{"choices":[{"delta":{"content":"\xe2\x82"}}]}')), "bad_encoding"),
-        (saying(token(), event(b"{nonsense"), DONE), "bad_json"),
-        (saying(token(), event({"choices": "many"}), DONE), "bad_answer"),
-        (saying(b"<html>hello</html>", kind="text/html"), "bad_json"),
-        (saying(DONE), "empty_answer"),
-        (saying(b"data: " + b"x" * 600_000), "line_too_long"),
-        (saying(token(), event({"error": {"message": "engine died"}})), "server_error"),
-        (saying(token(), event({"error": {"message": OOM}})), "oom"),
-        (answering({"choices": []}), "empty_answer"),
-        (answering({"error": {"message": "slow down"}}, 429), "http_429"),
-        (answering({"error": {"message": "engine died"}}, 500), "http_500"),
-        (answering({"object": "error", "message": OOM}, 500), "oom"),
-        (answering({"detail": [{"msg": "field required"}]}, 422), "http_422"),
-        (answering(b"", 503), "http_503"),
-    ],
-)
-async def test_every_misbehaviour_has_a_name(session: aiohttp.ClientSession, handler: Handler, kind: str) -> None:
-    failure = await failed(session, handler)
-    assert failure.kind == kind
-    assert failure.answered
 
 
 async def test_a_connection_cut_inside_a_chunk(session: aiohttp.ClientSession) -> None:
