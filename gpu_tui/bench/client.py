@@ -7,6 +7,8 @@ before it is shown.
 from __future__ import annotations
 
 import errno
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ import aiohttp
 import msgspec
 
 from gpu_tui.bench import oom
+from gpu_tui.bench.arrivals import StampedConnector, StampedResponse
 from gpu_tui.bench.untrusted import shown, shown_url
 from gpu_tui.clock import Clock
 from gpu_tui.errors import EndpointError
@@ -79,7 +82,8 @@ def open_session(concurrency: int, clock: Clock) -> aiohttp.ClientSession:
     trace.on_request_chunk_sent.append(chunk_sent)
     return aiohttp.ClientSession(
         trace_configs=[trace],
-        connector=aiohttp.TCPConnector(limit=concurrency + 2),
+        connector=StampedConnector(concurrency + 2, clock),
+        response_class=StampedResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "gpu-tui", "Accept-Encoding": "identity"},
         trust_env=False,
@@ -89,6 +93,85 @@ def open_session(concurrency: int, clock: Clock) -> aiohttp.ClientSession:
 def authorization(key: str | None) -> dict[str, str]:
     """The header that carries the API key; empty without one."""
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+class Exchange:
+    """A request, and the answer of status 200 to it. Stamps are seconds on the monotonic clock.
+
+    Args:
+        queued: the request was handed to the client.
+        started: its first bytes went out; None when they did not.
+    """
+
+    def __init__(self, queued: float, started: float | None, response: aiohttp.ClientResponse, clock: Clock) -> None:
+        self.queued = queued
+        self.started = started
+        self.response = response
+        self._now = clock.monotonic
+        self._arrivals = response.arrivals if isinstance(response, StampedResponse) else None
+        self.head = self._arrivals.head if self._arrivals else self._now()
+        """The head of the answer has come."""
+
+    def pieces(self, data: bytes) -> Iterable[tuple[float, bytes]]:
+        """What was read of the body next, in the pieces it came in, each with its arrival."""
+        return self._arrivals.split(data) if self._arrivals else ((self._now(), data),)
+
+    async def whole(self) -> tuple[bytes, float]:
+        """The body, and the arrival of its end.
+
+        Raises:
+            ProbeFailure: it is too large.
+        """
+        body = await read_bounded(self.response)
+        return body, self._arrivals.last if self._arrivals else self._now()
+
+
+class Caller:
+    """Posts to one page of one service.
+
+    Args:
+        base: root of the service.
+        timeout_s: longest a request may take, from start to end.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, clock: Clock, *, base: str, path: str, timeout_s: float, key: str | None
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._base = base
+        self._url = f"{base}{path}"
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self.key = key
+
+    @asynccontextmanager
+    async def post(
+        self, data: bytes | aiohttp.FormData, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Exchange]:
+        """Send one request; the answer is open inside the block.
+
+        Raises:
+            ProbeFailure: there was none, or it broke off; `kind` says why.
+        """
+        queued, sent = self._clock.monotonic(), Sent()
+        try:
+            async with self._session.post(
+                self._url,
+                data=data,
+                headers={**(headers or {}), **authorization(self.key)},
+                timeout=self._timeout,
+                allow_redirects=False,
+                trace_request_ctx=sent,
+            ) as response:
+                if response.status != 200:
+                    raise await refused(response, self.key)
+                exchange = Exchange(queued, sent.at, response, self._clock)
+                if exchange.started is not None and exchange.head < exchange.started:
+                    where = shown_url(self._base)
+                    raise ProbeFailure("bad_http", f"{where} answered before it was asked.", _NOT_IT)
+                yield exchange
+        except CLIENT_ERRORS as error:
+            raise failure_of(error, self._base) from None
 
 
 async def read_bounded(response: aiohttp.ClientResponse, limit: int = MAX_BODY_BYTES) -> bytes:

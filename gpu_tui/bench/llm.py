@@ -11,16 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from gpu_tui.bench.client import (
-    CLIENT_ERRORS,
-    ProbeFailure,
-    Sent,
-    authorization,
-    failure_of,
-    read_bounded,
-    refused,
-    told,
-)
+from gpu_tui.bench.client import Caller, Exchange, ProbeFailure, told
 from gpu_tui.bench.sse import DONE, SseDecoder, SseError
 from gpu_tui.clock import Clock
 from gpu_tui.core.timings import LlmTimings
@@ -30,6 +21,7 @@ MAX_STREAM_BYTES = 64 * 1024 * 1024
 DRAIN_S = 0.25
 """How long after ``[DONE]`` the end of the body is waited for, so that the connection can be kept."""
 
+_HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream"}
 _TAIL = 16
 """Characters kept of what came before a chunk: a full stop and its closing quotes."""
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s|[。！？]|\n")
@@ -39,10 +31,13 @@ class _Text(msgspec.Struct):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Any] | None = None
 
     @property
     def any(self) -> bool:
-        return bool(self.content or self.reasoning_content or self.reasoning)
+        """Whether it carries tokens of any sort."""
+        return bool(self.content or self.reasoning_content or self.reasoning or self.refusal or self.tool_calls)
 
 
 class _Choice(msgspec.Struct):
@@ -90,16 +85,10 @@ class LlmProbe:
         key: str | None = None,
         whole_length: bool = False,
     ) -> None:
-        self._session = session
-        self._now = clock.monotonic
-        self._base = url
-        self._url = f"{url}{PATH}"
+        self._caller = Caller(session, clock, base=url, path=PATH, timeout_s=timeout_s, key=key)
         self._model = model
         self._output_tokens = output_tokens
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._key = key
         self._whole_length = whole_length
-        self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream", **authorization(key)}
 
     async def ask(self, prompt: str) -> LlmTimings:
         """The stamps of one answer.
@@ -107,25 +96,11 @@ class LlmProbe:
         Raises:
             ProbeFailure: there was no whole answer; `kind` says why.
         """
-        body = self._body(prompt)
-        queued, sent = self._now(), Sent()
-        try:
-            async with self._session.post(
-                self._url,
-                data=body,
-                headers=self._headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-                trace_request_ctx=sent,
-            ) as response:
-                begun = LlmTimings(queued=queued, started=sent.at, headers=self._now())
-                if response.status != 200:
-                    raise await refused(response, self._key)
-                if response.content_type == "text/event-stream":
-                    return await self._streamed(response, begun)
-                return await self._whole(response, begun)
-        except CLIENT_ERRORS as error:
-            raise failure_of(error, self._base) from None
+        async with self._caller.post(self._body(prompt), _HEADERS) as exchange:
+            begun = LlmTimings(queued=exchange.queued, started=exchange.started, headers=exchange.head)
+            if exchange.response.content_type == "text/event-stream":
+                return await self._streamed(exchange, begun)
+            return await self._whole(exchange, begun)
 
     def _body(self, prompt: str) -> bytes:
         fields: dict[str, Any] = {
@@ -141,40 +116,37 @@ class LlmProbe:
             fields["ignore_eos"] = True
         return msgspec.json.encode(fields)
 
-    async def _streamed(self, response: aiohttp.ClientResponse, begun: LlmTimings) -> LlmTimings:
-        reading = _Reading(self._key)
-        decoder = SseDecoder()
-        size, ended = 0, begun.headers or 0.0
+    async def _streamed(self, exchange: Exchange, begun: LlmTimings) -> LlmTimings:
+        reading = _Reading(self._caller.key, exchange.head)
+        content, size = exchange.response.content, 0
         try:
-            async for data in response.content.iter_any():
-                ended = self._now()  # before anything is parsed: the stamp is the arrival's
+            async for data in content.iter_any():
                 size += len(data)
                 if size > MAX_STREAM_BYTES:
                     raise ProbeFailure("too_large", f"The stream is larger than {MAX_STREAM_BYTES} bytes.")
-                for event in decoder.feed(data):
-                    reading.take(event, ended)
+                for arrived, piece in exchange.pieces(data):
+                    reading.feed(piece, arrived)
                 if reading.done:
                     break
             else:
-                reading.take_rest(decoder, ended)
+                reading.end()
         except SseError as error:
             raise ProbeFailure(error.kind, f"The stream cannot be read: {error}.") from None
         reading.check()
-        await _drain(response)
+        await _drain(content)
         return replace(
             begun,
             chunks=tuple(reading.chunks),
-            ended=ended,
+            ended=reading.ended,
             sentence=reading.sentence,
             prompt_tokens=_count(reading.usage.prompt_tokens),
             output_tokens=_count(reading.usage.completion_tokens),
         )
 
-    async def _whole(self, response: aiohttp.ClientResponse, begun: LlmTimings) -> LlmTimings:
+    async def _whole(self, exchange: Exchange, begun: LlmTimings) -> LlmTimings:
         """An answer of a server that does not stream: it has an end, and no first token."""
-        body = await read_bounded(response)
-        ended = self._now()
-        answer = _decode(body, self._key)
+        body, ended = await exchange.whole()
+        answer = _decode(body, self._caller.key)
         if not any(choice.message and choice.message.any for choice in answer.choices or ()):
             raise ProbeFailure("empty_answer", "The server answered without any text.")
         usage = answer.usage or _Usage()
@@ -188,16 +160,25 @@ class LlmProbe:
 
 
 class _Reading:
-    """What has come of one stream."""
+    """What has come of one stream; nothing before `since`."""
 
-    def __init__(self, key: str | None) -> None:
+    def __init__(self, key: str | None, since: float) -> None:
         self._key = key
+        self._decoder = SseDecoder()
         self._finished = self._stopped = False
         self._said = ""
         self.done = False
+        self.ended = since
         self.sentence: float | None = None
         self.chunks: list[float] = []
         self.usage = _Usage()
+
+    def feed(self, data: bytes, arrived: float) -> None:
+        """An event came when the bytes did that completed it; what follows the last one belongs to no answer."""
+        self.ended = arrived
+        for event in self._decoder.feed(data):
+            if not self.done:
+                self.take(event, arrived)
 
     def take(self, data: str, arrived: float) -> None:
         if data == DONE:
@@ -220,11 +201,11 @@ class _Reading:
         if _SENTENCE_END.search(self._said):
             self.sentence = arrived
 
-    def take_rest(self, decoder: SseDecoder, arrived: float) -> None:
+    def end(self) -> None:
         """What the stream broke off in: unless it is a whole event after all, the server closed early."""
         try:
-            for event in decoder.finish():
-                self.take(event, arrived)
+            for event in self._decoder.finish():
+                self.take(event, self.ended)
         except SseError:
             return  # half a character; `check` says that the answer has no end
         except ProbeFailure as failure:
@@ -258,9 +239,9 @@ def _count(tokens: int | None) -> int | None:
     return tokens if tokens is not None and tokens > 0 else None
 
 
-async def _drain(response: aiohttp.ClientResponse) -> None:
+async def _drain(content: aiohttp.StreamReader) -> None:
     # A server that keeps the body open after [DONE] only costs its connection.
     with contextlib.suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(DRAIN_S):
-            while await response.content.readany():
+            while await content.readany():
                 pass

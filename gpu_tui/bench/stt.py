@@ -7,16 +7,7 @@ from typing import Any, Protocol
 import aiohttp
 import msgspec
 
-from gpu_tui.bench.client import (
-    CLIENT_ERRORS,
-    ProbeFailure,
-    Sent,
-    authorization,
-    failure_of,
-    read_bounded,
-    refused,
-    told,
-)
+from gpu_tui.bench.client import Caller, ProbeFailure, told
 from gpu_tui.bench.workload import Clip
 from gpu_tui.clock import Clock
 from gpu_tui.core.timings import SttTimings
@@ -63,14 +54,9 @@ class SttProbe:
         timeout_s: float,
         key: str | None = None,
     ) -> None:
-        self._session = session
-        self._now = clock.monotonic
-        self._base = url
-        self._url = f"{url}{PATH}"
+        self._caller = Caller(session, clock, base=url, path=PATH, timeout_s=timeout_s, key=key)
         self._model = model
         self._clip = clip
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._key = key
 
     async def transcribe(self) -> SttTimings:
         """The stamps of one transcript.
@@ -86,25 +72,11 @@ class SttProbe:
         Raises:
             ProbeFailure: there was none; `kind` says why.
         """
-        form = self._form()
-        queued, sent = self._now(), Sent()
-        try:
-            async with self._session.post(
-                self._url,
-                data=form,
-                headers=authorization(self._key),
-                timeout=self._timeout,
-                allow_redirects=False,
-                trace_request_ctx=sent,
-            ) as response:
-                if response.status != 200:
-                    raise await refused(response, self._key)
-                body = await read_bounded(response)
-                ended = self._now()
-        except CLIENT_ERRORS as error:
-            raise failure_of(error, self._base) from None
-        text = _text(body, self._key)
-        return SttTimings(queued=queued, started=sent.at, ended=ended, audio_s=self._clip.audio_s), text
+        async with self._caller.post(self._form()) as exchange:
+            body, ended = await exchange.whole()
+        text = _text(body, self._caller.key)
+        queued, started = exchange.queued, exchange.started
+        return SttTimings(queued=queued, started=started, ended=ended, audio_s=self._clip.audio_s), text
 
     def _form(self) -> aiohttp.FormData:
         form = aiohttp.FormData()

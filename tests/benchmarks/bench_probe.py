@@ -30,7 +30,7 @@ from gpu_tui.bench.plan import MeasurePlan, Mode, candidates
 from gpu_tui.core.summary import LatencySummary, summarize
 from tests.bench.servers import now
 from tests.benchmarks.aiperf import Aiperf
-from tests.benchmarks.known_delays import KnownDelays
+from tests.benchmarks.known_delays import KnownDelays, Listener
 from tests.benchmarks.terminals import GPU_TUI, Terminal
 
 TTFT_S, ITL_S, CHUNKS = 0.100, 0.010, 64
@@ -57,14 +57,16 @@ def gaps(pattern: str, seed: int) -> list[float]:
 async def serve(pattern: str) -> None:
     """Print the address; for every line on stdin, what was done since the last one; end with stdin."""
     truth: list[tuple[float, list[float]]] = []
-    asked = itertools.count()
+    asked, listener = itertools.count(), Listener()
 
     def connection() -> KnownDelays:
         return KnownDelays(
-            lambda: [TTFT_S, *gaps(pattern, next(asked))], lambda arrived, sent: truth.append((arrived, sent))
+            listener,
+            lambda: [TTFT_S, *gaps(pattern, next(asked))],
+            lambda arrived, sent: truth.append((arrived, sent)),
         )
 
-    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(connection, sock=listener)
     async with server:
         say(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         while await asyncio.to_thread(sys.stdin.readline):

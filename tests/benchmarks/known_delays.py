@@ -1,14 +1,20 @@
 """A server of known delays whose own cost is small: one connection is kept, and every stamp is taken at the socket.
 
-A server that is slow to see a request would count its own slowness against whoever measures it.
+A server that is slow to see a request would count its own slowness against whoever measures it: so a request's arrival
+is the kernel's stamp, as the probe's stamps of the answer are. An error in these adds up in a time to first token, and
+does not cancel out: too late at the server makes the truth shorter, too late at the probe makes the figure longer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from gpu_tui.bench.arrivals import StampedSocket
+from gpu_tui.clock import SystemClock
 from tests.bench.servers import DONE, event, now
 
 FORM = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "known-delays"}
@@ -27,15 +33,40 @@ def _end(tokens: int) -> bytes:
     return _chunk(event({**FORM, "choices": [], "usage": counts}) + DONE) + b"0\r\n\r\n"
 
 
+class Listener(socket.socket):
+    """Accepts sockets that keep the kernel's stamps; `accepted` has the newest of each descriptor."""
+
+    def __init__(self) -> None:
+        # asyncio turns Nagle off only where TCP is named.
+        super().__init__(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self.accepted: dict[int, StampedSocket] = {}
+        self.bind(("127.0.0.1", 0))
+        self.listen(512)
+
+    def accept(self) -> tuple[StampedSocket, Any]:
+        plain, address = super().accept()
+        stamped = StampedSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        stamped.ask_for_stamps()
+        self.accepted[stamped.fileno()] = stamped
+        return stamped, address
+
+
 class KnownDelays(asyncio.Protocol):
     """One connection.
 
     Args:
+        listener: it came from there.
         delays: seconds before each token of the next answer.
         done: told when each answer's request had come, and when each token went out.
     """
 
-    def __init__(self, delays: Callable[[], Sequence[float]], done: Callable[[float, list[float]], None]) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        delays: Callable[[], Sequence[float]],
+        done: Callable[[float, list[float]], None],
+    ) -> None:
+        self._listener = listener
         self._delays = delays
         self._done = done
         self._buffer = b""
@@ -47,7 +78,7 @@ class KnownDelays(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        arrived = now()
+        arrived = self._arrived()
         self._buffer += data
         head, found, body = self._buffer.partition(b"\r\n\r\n")
         lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
@@ -55,6 +86,12 @@ class KnownDelays(asyncio.Protocol):
         if found and len(body) >= length:
             self._buffer = body[length:]
             self._answer(head, arrived)
+
+    def _arrived(self) -> float:
+        assert self._transport is not None
+        stamp = self._listener.accepted[self._transport.get_extra_info("socket").fileno()].stamp
+        assert stamp is not None, "this kernel does not stamp: the truth would hold the server's own lateness"
+        return now() - (SystemClock().wall() - stamp)
 
     def _answer(self, head: bytes, arrived: float) -> None:
         if head.startswith(b"GET"):
