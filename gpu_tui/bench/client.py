@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from gpu_tui.bench import oom
-from gpu_tui.bench.arrivals import StampedConnector, StampedResponse
+from gpu_tui.bench.stamps import StampedConnector, StampedResponse
 from gpu_tui.bench.untrusted import shown, shown_url
 from gpu_tui.clock import Clock
 from gpu_tui.errors import EndpointError
@@ -108,13 +108,13 @@ class Exchange:
         self.started = started
         self.response = response
         self._now = clock.monotonic
-        self._arrivals = response.arrivals if isinstance(response, StampedResponse) else None
-        self.head = self._arrivals.head if self._arrivals else self._now()
+        self._stamps = response.stamps if isinstance(response, StampedResponse) else None
+        self.head = self._stamps.head if self._stamps else self._now()
         """The head of the answer has come."""
 
     def pieces(self, data: bytes) -> Iterable[tuple[float, bytes]]:
         """What was read of the body next, in the pieces it came in, each with its arrival."""
-        return self._arrivals.split(data) if self._arrivals else ((self._now(), data),)
+        return self._stamps.split(data) if self._stamps else ((self._now(), data),)
 
     async def whole(self) -> tuple[bytes, float]:
         """The body, and the arrival of its end.
@@ -123,7 +123,7 @@ class Exchange:
             ProbeFailure: it is too large.
         """
         body = await read_bounded(self.response)
-        return body, self._arrivals.last if self._arrivals else self._now()
+        return body, self._stamps.last if self._stamps else self._now()
 
 
 class Caller:

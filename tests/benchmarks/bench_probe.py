@@ -131,7 +131,8 @@ def compare(pattern: str, concurrency: int, other: Aiperf | None) -> None:
         assert isinstance(result, Summary)
         assert result.llm is not None
         told = tell(pattern, concurrency, result.llm, server.truth(concurrency))
-        say(f"{told}  child {result.generator.share:.1%} of a core")
+        cost = f"child {result.generator.share:.1%} of a core, {result.generator.cpu_ms_per_request} ms a request"
+        say(f"{told}  {cost}")
         if other is None:
             return
         theirs = other.measure(server.url, concurrency=concurrency, count=count)

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpu_tui.bench.arrivals import StampedSocket
+from gpu_tui.bench.stamps import StampedSocket
 from gpu_tui.clock import SystemClock
 from tests.bench.servers import DONE, event, now
 

@@ -86,7 +86,7 @@ class Body(Protocol):
         ...
 
 
-class Arrivals:
+class Stamps:
     """When the bytes of one answer came, in seconds on the monotonic clock.
 
     Args:
@@ -157,7 +157,7 @@ class _Handler(ResponseHandler):
         self._wire = wire
         self._stamped: StampedSocket | None = None
         self._at = wire.now()
-        self.arrivals: Arrivals | None = None
+        self.stamps: Stamps | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -166,31 +166,31 @@ class _Handler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         self._at = self._wire.arrived(self._stamped, self._at)
         super().data_received(data)
-        if self.arrivals is not None:
-            self.arrivals.note(self._at)
+        if self.stamps is not None:
+            self.stamps.note(self._at)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         # A head has been parsed; `data` is it and the body to come.
-        self.arrivals = Arrivals(self._at, data[1])
+        self.stamps = Stamps(self._at, data[1])
         super().feed_data(data, size)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self.arrivals is not None:
-            self.arrivals.closed(self._wire.now())
+        if self.stamps is not None:
+            self.stamps.closed(self._wire.now())
         super().connection_lost(exc)
 
 
 class StampedResponse(aiohttp.ClientResponse):
     """An answer that knows the arrivals of its bytes; None where its connection is not of `StampedConnector`."""
 
-    arrivals: Arrivals | None = None
+    stamps: Stamps | None = None
 
     async def start(self, connection: Connection) -> StampedResponse:
         """Wait for its head."""
         protocol = connection.protocol
         await super().start(connection)
         if isinstance(protocol, _Handler):
-            self.arrivals = protocol.arrivals
+            self.stamps = protocol.stamps
         return self
 
 

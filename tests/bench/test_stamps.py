@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_tui.bench.arrivals import Arrivals, StampedResponse, StampedSocket, on_monotonic
 from gpu_tui.bench.client import ProbeFailure, open_session
+from gpu_tui.bench.stamps import StampedResponse, StampedSocket, Stamps, on_monotonic
 from gpu_tui.clock import ManualClock, SystemClock
 from tests.bench.asking import asked, probe
 from tests.bench.servers import CHAT, DONE, Handler, Reply, Request, Server, now, serving, streaming, token, usage
@@ -38,28 +38,28 @@ class Body:
 def test_bytes_keep_the_arrival_of_the_read_that_brought_them(came: list[bytes], data: st.DataObject) -> None:
     """However they are read later: several arrivals at once, or one in several parts."""
     body = Body()
-    arrivals = Arrivals(0.0, body)
+    stamps = Stamps(0.0, body)
     for number, piece in enumerate(came, 1):
         body.total_bytes += len(piece)
-        arrivals.note(float(number))
+        stamps.note(float(number))
     stream, got = b"".join(came), []
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=9)))
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        got += [(at, byte) for at, piece in arrivals.split(stream[start:end]) for byte in piece]
+        got += [(at, byte) for at, piece in stamps.split(stream[start:end]) for byte in piece]
     assert got == [(float(number), byte) for number, piece in enumerate(came, 1) for byte in piece]
 
 
 def test_bytes_that_nothing_brought_came_last() -> None:
     """A decompressor may give its last ones when the connection closes."""
-    arrivals = Arrivals(1.0, Body())
-    arrivals.closed(2.0)
-    assert list(arrivals.split(b"rest")) == [(2.0, b"rest")]
+    stamps = Stamps(1.0, Body())
+    stamps.closed(2.0)
+    assert list(stamps.split(b"rest")) == [(2.0, b"rest")]
 
 
 def test_a_connection_that_closes_after_the_end_is_not_the_end() -> None:
-    arrivals = Arrivals(1.0, Body(over=True))
-    arrivals.closed(2.0)
-    assert arrivals.last == 1.0
+    stamps = Stamps(1.0, Body(over=True))
+    stamps.closed(2.0)
+    assert stamps.last == 1.0
 
 
 def test_a_stamp_is_told_on_the_monotonic_clock() -> None:
@@ -145,7 +145,7 @@ async def test_answers_know_their_arrivals(session: aiohttp.ClientSession) -> No
     """With another aiohttp that may be over; figures then are the reader's, a little late."""
     async with serving({CHAT: streaming()}) as server, session.post(f"{server.url}{CHAT}") as response:
         assert isinstance(response, StampedResponse)
-        assert response.arrivals is not None
+        assert response.stamps is not None
 
 
 async def test_a_loop_that_is_held_up_makes_no_answer_late(session: aiohttp.ClientSession) -> None:
