@@ -7,7 +7,8 @@ from itertools import islice
 
 MOST = 1 << 40
 """A count or size beyond this is not a model's; the key counts as not given."""
-MOST_ITEMS = 100_000
+MOST_ITEMS = 4096
+"""Of a list with one item a layer."""
 TEXT_CONFIGS = (
     "text_config",
     "llm_config",
@@ -28,6 +29,7 @@ class ConfigReader:
     def __init__(self, values: Mapping[str, object], also: ConfigReader | None = None) -> None:
         self._values = values
         self._also = also
+        self._integers: dict[str, tuple[int, ...]] = {}
 
     def raw(self, name: str) -> object:
         """The value as it stands, None where there is none."""
@@ -58,19 +60,22 @@ class ConfigReader:
         """A text that is not empty."""
         return next((v for name in names if isinstance(v := self.raw(name), str) and v), None)
 
-    def items(self, name: str) -> tuple[object, ...]:
-        """A list's items; empty where it is none."""
+    def items(self, name: str, most: int = MOST_ITEMS) -> tuple[object, ...]:
+        """A list's items, `most` of them; empty where it is none."""
         value = self.raw(name)
-        return tuple(islice(value, MOST_ITEMS)) if isinstance(value, list | tuple) else ()
+        return tuple(islice(value, most)) if isinstance(value, list | tuple) else ()
 
     def integers(self, name: str) -> tuple[int, ...]:
         """A list of whole numbers; empty unless every item is one."""
-        found = [whole(item, 0, MOST) for item in self.items(name)]
-        return tuple(n for n in found if n is not None) if None not in found else ()
+        if name not in self._integers:
+            # Asked for once a layer.
+            found = [whole(item, 0, MOST) for item in self.items(name)]
+            self._integers[name] = tuple(n for n in found if n is not None) if None not in found else ()
+        return self._integers[name]
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        """The texts among a list's items."""
-        return tuple(item for item in self.items(name) if isinstance(item, str))
+    def texts(self, name: str, most: int = MOST_ITEMS) -> tuple[str, ...]:
+        """The texts among a list's first items."""
+        return tuple(item for item in self.items(name, most) if isinstance(item, str))
 
     def table(self, *names: str) -> ConfigReader | None:
         """A nested mapping."""

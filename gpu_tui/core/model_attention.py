@@ -41,6 +41,8 @@ class Attention:
     head_dim_v: int | None = None
     window: int | None = None
     latent: Latent | None = None
+    cached_whole: bool = False
+    """Latent weights, but an ordinary cache of all heads (MiniCPM3)."""
     keeps_cache: bool = True
     """False where the layer reads another layer's cache."""
 
@@ -78,7 +80,7 @@ def num_kv_heads(config: ConfigReader, heads: int) -> int:
 def latent(config: ConfigReader) -> Latent | None:
     """The latent attention of DeepSeek V2 and those after it; None for ordinary attention."""
     rank, rope = config.integer("kv_lora_rank"), config.integer("qk_rope_head_dim")
-    if rank is None or rope is None or config.text("model_type") in _NOT_LATENT:
+    if rank is None or rope is None:
         return None
     nope = config.integer("qk_nope_head_dim") or 128
     index_dim = config.integer("index_head_dim") if config.integer("index_topk") is not None else None
@@ -108,8 +110,9 @@ def attentions(config: ConfigReader, mixers: tuple[Mixer, ...], hidden: int | No
         head_dim_v=_value_dim(config, dim),
         latent=mla,
     )
-    if mla is None and config.integer("kv_lora_rank") is not None:
-        base = _unrolled(config, base)
+    if mla is not None and config.text("model_type") in _NOT_LATENT:
+        # vLLM pads the values to the keys' size, and caches every head.
+        base = replace(base, head_dim=mla.nope_dim + mla.rope_dim, kv_heads=heads, cached_whole=True)
     first_shared = len(mixers) - (config.integer("num_kv_shared_layers", least=0) or 0)
     layers: list[Attention | None] = []
     for i, mixer in enumerate(mixers):
@@ -121,12 +124,6 @@ def attentions(config: ConfigReader, mixers: tuple[Mixer, ...], hidden: int | No
 def _value_dim(config: ConfigReader, dim: int | None) -> int | None:
     value = config.integer("v_head_dim")
     return value if value is not None and value != dim and config.integer("kv_lora_rank") is None else None
-
-
-def _unrolled(config: ConfigReader, base: Attention) -> Attention:
-    """Latent attention that is cached as ordinary heads (MiniCPM3): vLLM pads values to the keys' size."""
-    nope, rope = config.integer("qk_nope_head_dim"), config.integer("qk_rope_head_dim")
-    return base if nope is None or rope is None else replace(base, head_dim=nope + rope, kv_heads=base.heads)
 
 
 def _one(config: ConfigReader, base: Attention, mixer: Mixer, index: int) -> Attention | None:

@@ -103,5 +103,7 @@ class ModelFacts:
     experts_per_token: int | None = None
     draft_layers: int = 0
     """MTP layers the checkpoint carries; they count only with speculative decoding."""
+    draft_bytes: int | None = None
+    """Weights of those layers, not part of `weights_bytes`; None: none, or unknown."""
     assumptions: tuple[str, ...] = ()
     """What the config does not tell and how it was taken, in words."""

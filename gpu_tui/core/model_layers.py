@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from gpu_tui.core.config_reader import ConfigReader, at
 
-MOST_LAYERS = 4096
+MOST_LAYERS = 1024
 
 
 class Mixer(StrEnum):
@@ -65,8 +65,9 @@ _PERIODS = {
     "olmo3": 4,
 }
 """Every n-th layer is global, the others have a window, where the config does not list them."""
-_UNIFORM = {"mistral", "mixtral", "phi3", "phimoe", "starcoder2", "ministral"}
-"""A `sliding_window` given holds for every layer."""
+_WINDOW_OFF = ("qwen",)
+"""Kinds whose `sliding_window` counts only with `use_sliding_window`; elsewhere it holds for every layer."""
+_TWICE = {"longcat_flash", "longcat_flash_ngram"}
 _ONLY_STATE = {"mamba", "mamba2", "falcon_mamba"}
 
 
@@ -78,7 +79,7 @@ def num_layers(config: ConfigReader) -> int | None:
     count = config.integer(
         "num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_transformer_layers", most=MOST_LAYERS
     )
-    if config.text("model_type") in {"longcat_flash", "longcat_flash_ngram"}:
+    if config.text("model_type") in _TWICE:
         decoder_layers = config.integer("num_layers", most=MOST_LAYERS // 2)
         return count if decoder_layers is None else 2 * decoder_layers
     blocks = len(config.items("block_configs")) or len(config.texts("layers_block_type"))
@@ -186,7 +187,8 @@ def _window_pattern(config: ConfigReader, count: int) -> tuple[Mixer, ...]:
     if config.flag("use_sliding_window") is True:
         first = config.integer("max_window_layers", least=0)
         return tuple(Mixer.SLIDING if i >= (first or 0) else Mixer.FULL for i in range(count))
-    return (Mixer.SLIDING if kind in _UNIFORM else Mixer.FULL,) * count
+    # As `create_engine_config` of vLLM: a window without a list of layers is every layer's.
+    return (Mixer.FULL if kind.startswith(_WINDOW_OFF) else Mixer.SLIDING,) * count
 
 
 def _chunked(config: ConfigReader, count: int) -> tuple[Mixer, ...]:

@@ -30,9 +30,14 @@ _TWO_MATRICES = {
     "codegen",
     "persimmon",
     "apertus",
+    "bert",
+    "roberta",
+    "xlm-roberta",
 }
 """Models without a gate: up and down only."""
 _FOUR_TIMES = {"gpt2", "gpt_bigcode", "gptj", "bloom", "mpt", "falcon", "RefinedWeb", "RefinedWebModel"}
+LONGCAT = {"longcat_flash", "longcat_flash_ngram"}
+"""Each decoder layer has two attentions and two dense MLPs, counted as two layers, and experts beside them."""
 _EXPERT_COUNTS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
 
 
@@ -86,6 +91,8 @@ def mlp(config: ConfigReader, hidden: int, index: int, count: int) -> Mlp:
         return Mlp()
     if (own := _own_block(config, hidden, index)) is not None:
         return own
+    if config.text("model_type") in LONGCAT:
+        return _longcat(config, hidden, index)
     experts = num_experts(config)
     routed = experts is not None and (kind == "E" or (kind is None and _is_routed(config, index, count)))
     if config.text("model_type") == "zamba2":
@@ -179,6 +186,15 @@ def _routed(config: ConfigReader, hidden: int, experts: int, index: int) -> Mlp:
         rest=experts * (2 * width + hidden) + experts if biased else 0,
         padded_experts=experts * matrices * padded,
     )
+
+
+def _longcat(config: ConfigReader, hidden: int, index: int) -> Mlp:
+    dense = _dense(config, hidden, index)
+    experts, width = num_experts(config) or 0, config.integer("expert_ffn_hidden_size") or 0
+    idle = config.integer("zero_expert_num", least=0) or 0
+    if index % 2:
+        return Mlp(dense=dense)
+    return Mlp(dense=dense, experts=experts * 3 * hidden * width, router=(experts + idle) * hidden)
 
 
 def _shared_width(config: ConfigReader, width: int, index: int) -> int:

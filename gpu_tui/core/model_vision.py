@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from gpu_tui.core.config_reader import ConfigReader
 
 ENCODERS = ("vision_config", "vit_config", "visual", "vision_tower_config", "vision_encoder_config", "audio_config")
+_CONFORMERS = ("gemma3n_audio", "gemma4_audio", "conformer", "parakeet_encoder")
+"""Two half-size feed-forward parts, attention and convolutions: about 24 width² a layer."""
 _GATED = {"qwen2_5_vl", "pixtral", "gemma4_vision", "intern_vit_gated", "mistral3"}
 
 
@@ -15,9 +17,11 @@ def is_multimodal(config: Mapping[str, object]) -> bool:
     return bool(_encoders(config))
 
 
-def encoder_elements(config: Mapping[str, object], hidden: int | None) -> int:
-    """Elements of all encoders and of what joins them to the language model, whose width is `hidden`."""
-    return sum(_encoder(part, hidden or 0) for part in _encoders(config))
+def encoder_elements(config: Mapping[str, object], hidden: int) -> tuple[int, tuple[str, ...]]:
+    """Elements of all encoders and of what joins them to a language model `hidden` wide, and what is missing."""
+    sizes = [_encoder(part, hidden) for part in _encoders(config)]
+    missing = ("an encoder whose size the config does not tell is not counted",) if 0 in sizes else ()
+    return sum(sizes), missing
 
 
 def _encoders(config: Mapping[str, object]) -> list[ConfigReader]:
@@ -32,9 +36,13 @@ def _encoder(part: ConfigReader, hidden: int) -> int:
     width = part.integer("embed_dim", "hidden_size", "d_model", "width", "encoder_dim", "n_embd")
     if part.integer("embed_dim") is not None and part.integer("depth") is not None:
         width = part.integer("embed_dim")
-    layers = part.integer("depth", "num_hidden_layers", "encoder_layers", "layers", "num_layers", most=4096)
+    layers = part.integer(
+        "depth", "num_hidden_layers", "encoder_layers", "layers", "num_layers", "conf_num_hidden_layers", most=4096
+    )
     if width is None or layers is None:
         return 0
+    if (part.text("model_type") or "").endswith(_CONFORMERS):
+        return layers * 24 * width * width
     inner = part.integer("intermediate_size", "encoder_ffn_dim", "mlp_dim")
     inner = inner or int((part.number("mlp_ratio") or 4) * width)
     matrices = 3 if (part.text("model_type") or "") in _GATED or part.flag("gated_mlp", "use_swiglu") is True else 2

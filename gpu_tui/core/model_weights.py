@@ -30,6 +30,8 @@ class Part(StrEnum):
     ROUTER = "router"
     LATENT = "latent"
     """MLA's down-projections: every tensor-parallel rank holds them whole."""
+    COPY = "dequantized copies"
+    """16-bit copies of MLA's up-projections that vLLM makes of quantized ones (`MLAAttention`); no parameters."""
     REST = "norms and the rest"
     VISION = "encoder"
 
@@ -57,6 +59,9 @@ _TIED = {
     "zamba2",
     "plamo2",
     "smollm3",
+    "bert",
+    "roberta",
+    "xlm-roberta",
 }
 """Models whose embedding is the output head too, where the config does not say (defaults of Transformers)."""
 
@@ -98,8 +103,23 @@ def tally(
     return parts
 
 
+def draft_tally(config: ConfigReader, hidden: int, attentions: list[Attention | None], count: int) -> Tally:
+    """Elements of the layers for multi-token prediction: each one attention, one MLP and a joint of two inputs."""
+    parts: Tally = Counter()
+    attention = next((layer for layer in reversed(attentions) if layer is not None), None)
+    if attention is not None:
+        layer = mlp(config, hidden, len(attentions) - 1, len(attentions))
+        parts.update({Part.DENSE: layer.dense, Part.EXPERTS: layer.experts, Part.SHARED: layer.shared})
+        parts.update({Part.ROUTER: layer.router, Part.REST: 2 * hidden * hidden})
+        _count_attention(config, parts, attention, hidden)
+    return Counter({part: count * elements for part, elements in parts.items() if part is not Part.COPY})
+
+
 def _count_attention(config: ConfigReader, parts: Tally, attention: Attention, hidden: int) -> None:
     heads, dim, mla = attention.heads, attention.head_dim, attention.latent
+    if (out_rank := config.integer("o_lora_rank")) is not None:
+        _count_grouped_output(config, parts, attention, hidden, out_rank)
+        return
     if mla is None:
         dim_v = attention.head_dim_v or dim
         queries = heads * dim * (2 if _gated(config) else 1)
@@ -114,16 +134,28 @@ def _count_attention(config: ConfigReader, parts: Tally, attention: Attention, h
         parts[Part.ATTENTION] += mla.q_rank * heads * width
     parts[Part.LATENT] += hidden * (mla.rank + mla.rope_dim)
     parts[Part.ATTENTION] += mla.rank * heads * (mla.nope_dim + mla.v_dim) + heads * mla.v_dim * hidden
+    parts[Part.COPY] += 0 if attention.cached_whole else mla.rank * heads * (mla.nope_dim + mla.v_dim)
     if mla.indexer_dim is not None:
         index_heads = mla.indexer_heads or 1
         parts[Part.LATENT] += (mla.q_rank or hidden) * index_heads * mla.indexer_dim
         parts[Part.LATENT] += hidden * (mla.indexer_dim + index_heads)
 
 
+def _count_grouped_output(config: ConfigReader, parts: Tally, attention: Attention, hidden: int, rank: int) -> None:
+    """DeepSeek V4: one head of keys that are the values too, and an output projection of low rank in groups."""
+    width, query_rank = attention.heads * attention.head_dim, config.integer("q_lora_rank") or hidden
+    parts[Part.LATENT] += hidden * (query_rank + attention.head_dim)
+    parts[Part.ATTENTION] += query_rank * width + width * rank + (config.integer("o_groups") or 1) * rank * hidden
+
+
 def _gated(config: ConfigReader) -> bool:
     """Qwen3-Next and after: the query projection carries a gate of the same width."""
     given = config.flag("attn_output_gate", "use_attention_gate")
-    return given if given is not None else (config.text("model_type") or "").startswith(("qwen3_next", "qwen3_5"))
+    return (
+        given
+        if given is not None
+        else (config.text("model_type") or "").startswith(("qwen3_next", "qwen3_5", "qwen4_exp"))
+    )
 
 
 def _count_extras(config: ConfigReader, parts: Tally, hidden: int, count: int) -> None:
