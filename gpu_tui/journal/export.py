@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 
 from gpu_tui.journal import scatter, text
 from gpu_tui.journal.compare import METHOD, Comparison, Row
 from gpu_tui.journal.records import FIGURES, Entry, StoredRun
+from gpu_tui.view.plots import Plot
+from gpu_tui.view.runs_plots import AXES, KINDS, against
+from gpu_tui.view.svg import svg
 
 SCHEMA = 1
 """Raised when a field changes its meaning or goes; a new field does not raise it."""
@@ -90,18 +94,52 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
-def markdown_text(entries: Sequence[Entry]) -> str:
-    """A report: a table and the plots, of the real runs and then of the simulated ones."""
+def markdown_text(
+    entries: Sequence[Entry], targets: Mapping[str, float | None] | None = None, stem: str | None = None
+) -> str:
+    """A report: a table and the plots, of the real runs and then of the simulated ones.
+
+    Args:
+        entries: the runs.
+        targets: of latency by kind, in ms; drawn into the plots.
+        stem: of the `pictures` that stand beside the report; None: there are none.
+    """
     lines = ["# gpu-tui: runs"]
-    for simulated, heading in ((False, "Measured"), (True, "SIMULATED: these figures are invented")):
+    shown = pictures(entries, targets or {}, stem) if stem is not None else {}
+    for simulated, heading in _SECTIONS:
         own = [entry for entry in entries if entry.simulated is simulated]
         if own:
             lines += ["", f"## {heading}", "", *_table(own)]
             for axis in scatter.AXES:
-                lines += ["", "```text", *scatter.plot(own, axis), "```"]
+                lines += ["", "```text", *scatter.plot(own, axis, targets or {}), "```"]
+            for name, (plot, _) in shown.items():
+                if plot.simulated is simulated:
+                    lines += ["", f"![{plot.title}]({quote(name)})"]
     if not entries:
         lines += ["", "No runs."]
     return "\n".join(lines) + "\n"
+
+
+_SECTIONS = ((False, "Measured"), (True, "SIMULATED: these figures are invented"))
+
+
+def pictures(entries: Sequence[Entry], targets: Mapping[str, float | None], stem: str) -> dict[str, tuple[Plot, str]]:
+    """The report's plots as SVG by the names of their files, with what they show; plots without a point are left out.
+
+    Args:
+        entries: the runs.
+        targets: of latency by kind, in ms.
+        stem: what the names begin with.
+    """
+    made: dict[str, tuple[Plot, str]] = {}
+    for simulated, _ in _SECTIONS:
+        for axis in AXES:
+            for kind in KINDS:
+                plot = against(entries, axis, kind, targets.get(kind), simulated=simulated)
+                name = f"{stem}-{'simulated-' if simulated else ''}{kind}-{axis}.svg"
+                if not plot.empty:
+                    made[name] = (plot, svg(plot))
+    return made
 
 
 def _table(entries: Sequence[Entry]) -> Iterable[str]:

@@ -143,7 +143,7 @@ class _Frame:
         self._plot, self._series = plot, plot.series
         self._cells = cells
         ends = [phase.end_s for phase in self._series.phases]
-        self._last = max(self._series.at_s[-1], *ends, 0.001) if ends else max(self._series.at_s[-1], 0.001)
+        self._last: float = max(self._series.at_s[-1], *ends, 0.001)
         # A sample stands for the time around it; where the next is farther away than that, nothing was seen.
         at = self._series.at_s
         self._reach = 0.75 * max(self._series.interval_s, (at[-1] - at[0]) / max(1, len(at) - 1))

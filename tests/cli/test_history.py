@@ -87,8 +87,14 @@ def test_exports(capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path)
     assert len(told(capsys, file, "export", "--format", "csv")[1].splitlines()) == 5
     assert len(json.loads(told(capsys, file, "export", "--format", "json", "--limit", "2")[1])["runs"]) == 2
     report = tmp_path / "report.md"
-    assert told(capsys, file, "export", "--format", "markdown", "--output", str(report)) == (0, "", "")
-    assert report.read_text().startswith("# gpu-tui: runs\n")
+    code, out, err = told(capsys, file, "export", "--format", "markdown", "--output", str(report))
+    assert (code, out) == (0, "")
+    text, picture = report.read_text(), tmp_path / "report-llm-utilization.svg"
+    assert text.startswith("# gpu-tui: runs\n")
+    assert "](report-llm-utilization.svg)" in text
+    assert str(picture) in err
+    assert "target 1000" in picture.read_text()
+    assert (tmp_path / "report-simulated-llm-utilization.svg").exists()
     code, _, err = told(capsys, file, "export", "--format", "csv", "--output", str(tmp_path / "no" / "x"))
     assert (code, "could not be written: No such file" in err) == (74, True)
     before = file.read_bytes()

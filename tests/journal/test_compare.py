@@ -15,7 +15,7 @@ from gpu_tui.core.significance import Significance
 from gpu_tui.errors import UsageError
 from gpu_tui.journal import Entry, Journal, Sample, StoredRun
 from gpu_tui.journal.compare import Comparison, Row, compare
-from gpu_tui.journal.export import comparison_object, csv_text, entry_object, markdown_text, run_object
+from gpu_tui.journal.export import comparison_object, csv_text, entry_object, markdown_text, pictures, run_object
 from gpu_tui.journal.records import FIGURES, figures_of
 from gpu_tui.journal.scatter import plot
 from gpu_tui.journal.text import compared, detailed, listed
@@ -168,28 +168,30 @@ def test_one_run_in_full(journal: Journal) -> None:
 def test_plots_stand_on_the_axis_asked_for(journal: Journal) -> None:
     real = journal.entries(simulated=False)
     for axis, tick in (("utilization", "0.5"), ("kv-tokens", "5000")):
-        lines = plot(real, axis)
+        both = plot(real, axis, {"llm": 1000.0, "stt": None})
+        assert max(map(len, both)) <= 80
+        lines, stt = both[: both.index("")], both[both.index("") + 1 :]
+        assert lines[0].startswith("LLM latency")
         assert lines[0].endswith("3 runs")
-        assert max(map(len, lines)) <= 80
+        assert lines[1].endswith("... target 1000")
+        assert (stt[0].startswith("STT latency"), "target" in stt[1]) == (True, False)
         text = "\n".join(lines[2:])
-        assert (text.count("o"), text.count("#"), text.count("x")) == (3, 3, 3)
+        assert [text.count(marker) for marker in "o^+"] == [3, 3, 3], "a TTFT p50 may stand under its p95"
         assert tick in lines[-1]
-    heights = {
-        marker: [column for line in plot(real, "utilization")[2:] for column, c in enumerate(line) if c == marker]
-        for marker in "o#"
-    }
+    drawn = plot(real, "utilization", {})
     # TTFT grows with utilization here, so that read from the top the points go from right to left.
-    assert heights["#"] == sorted(heights["#"], reverse=True)
-    assert len(set(heights["#"])) == 3
+    at = [column for line in drawn[2 : drawn.index("")] for column, c in enumerate(line) if c == "^"]
+    assert at == sorted(at, reverse=True)
+    assert len(set(at)) == 3
 
 
 def test_a_plot_of_nothing_says_so_and_of_one_run_works(journal: Journal) -> None:
-    assert plot([], "utilization") == ["Latency against the running server's utilization: no run tells both."]
+    assert plot([], "utilization", {}) == ["Latency against the running server's utilization: no run tells both."]
     (only,) = journal.entries(simulated=True)
-    assert "no SIMULATED run tells both" in plot([only], "kv-tokens")[0]
-    assert "1 run" in plot(journal.entries(limit=1, kind="measure", simulated=False), "utilization")[0]
+    assert "no SIMULATED run tells both" in plot([only], "kv-tokens", {})[0]
+    assert "1 run" in plot(journal.entries(limit=1, kind="measure", simulated=False), "utilization", {})[0]
     with pytest.raises(ValueError, match="never in one plot"):
-        plot(journal.entries(), "utilization")
+        plot(journal.entries(), "utilization", {})
 
 
 def test_csv_has_every_figure_and_no_formulas(journal: Journal) -> None:
@@ -211,6 +213,18 @@ def test_a_report_keeps_real_and_simulated_apart(journal: Journal) -> None:
     assert "=1+1\\|\\`x\\`" in simulated
     assert text.count("```") == 8
     assert markdown_text([]) == "# gpu-tui: runs\n\nNo runs.\n"
+    assert ".svg" not in text
+
+
+def test_a_report_has_a_picture_of_each_plot_that_shows_something(journal: Journal) -> None:
+    made = pictures(journal.entries(), {"llm": 1000.0}, "my report")
+    assert list(made) == [
+        f"my report-{kind}-{axis}.svg" for axis in ("utilization", "kv-tokens") for kind in ("llm", "stt")
+    ]
+    text = markdown_text(journal.entries(), {"llm": 1000.0}, "my report")
+    real, _, simulated = text.partition("## SIMULATED")
+    assert [real.count(f"](my%20report-{kind}-utilization.svg)") for kind in ("llm", "stt")] == [1, 1]
+    assert ".svg" not in simulated, "the simulated run tells no utilization"
 
 
 def test_an_entry_needs_every_figure() -> None:

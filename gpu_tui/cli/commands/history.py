@@ -16,6 +16,7 @@ from gpu_tui.cli.main import COMPLETE_FILE, global_flags
 from gpu_tui.clock import SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.errors import UsageError
+from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
     from gpu_tui.journal import Entry, Journal
@@ -69,7 +70,7 @@ def _reading_actions(action: Callable[..., argparse.ArgumentParser]) -> None:
     compare = action("compare", "two runs side by side: what changed, and whether it is more than scatter", json=True)
     compare.add_argument("a", metavar="A", type=_number)
     compare.add_argument("b", metavar="B", type=_number)
-    plot = action("plot", "median latency of the runs against utilization or KV cache")
+    plot = action("plot", "p50 and p95 of the runs against utilization or KV cache, with the targets")
     plot.add_argument("--against", choices=("utilization", "kv-tokens"), default="utilization", help="the other axis")
     plot.add_argument("--simulated", action="store_true", help="the simulated runs instead of the real ones")
     _which(plot, argparse.SUPPRESS)
@@ -77,7 +78,12 @@ def _reading_actions(action: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _writing_actions(action: Callable[..., argparse.ArgumentParser]) -> None:
     export = action("export", "the runs for other programs, or as a report")
-    export.add_argument("--format", choices=_FORMATS, required=True, help="markdown: a table and the plots as text")
+    export.add_argument(
+        "--format",
+        choices=_FORMATS,
+        required=True,
+        help="markdown: a table and the plots, as text and, with --output, as SVG",
+    )
     file = export.add_argument("--output", metavar="FILE", type=Path, help="default: standard output")
     vars(file)["complete"] = COMPLETE_FILE
     _which(export, argparse.SUPPRESS)
@@ -188,38 +194,32 @@ def _compare(args: argparse.Namespace, _settings: Settings, journal: Journal) ->
     return exit_codes.OK
 
 
-def _plot(args: argparse.Namespace, _settings: Settings, journal: Journal) -> int:
+def _targets(settings: Settings) -> dict[str, float | None]:
+    targets = settings.evaluator.targets
+    return {"llm": targets.llm_ms, "stt": targets.stt_ms}
+
+
+def _plot(args: argparse.Namespace, settings: Settings, journal: Journal) -> int:
     from gpu_tui.journal import scatter
 
-    output.write("\n".join(scatter.plot(_chosen(args, journal), args.against)))
+    output.write("\n".join(scatter.plot(_chosen(args, journal), args.against, _targets(settings))))
     return exit_codes.OK
 
 
-def _export(args: argparse.Namespace, _settings: Settings, journal: Journal) -> int:
-    from gpu_tui.journal import export
+def _export(args: argparse.Namespace, settings: Settings, journal: Journal) -> int:
+    from gpu_tui.journal import report
 
-    entries = _chosen(args, journal)
-    if args.format == "json":
-        import json
-
-        runs = [export.run_object(journal.get(entry.id)) for entry in entries]
-        whole = json.dumps({"schema": export.SCHEMA, "runs": runs}, indent=2, allow_nan=False) + "\n"
-    else:
-        whole = (export.csv_text if args.format == "csv" else export.markdown_text)(entries)
+    entries, targets = _chosen(args, journal), _targets(settings)
     if args.output is None:
-        output.write(whole.removesuffix("\n"))
+        output.write(report.text_of(journal, entries, args.format, targets).removesuffix("\n"))
         return exit_codes.OK
-    return _written(args.output, whole, journal)
-
-
-def _written(file: Path, whole: str, journal: Journal) -> int:
-    if file.exists() and journal.path.exists() and file.samefile(journal.path):
-        raise UsageError("--output is the journal itself.", "Name another file.")
     try:
-        file.write_text(whole, encoding="utf-8")
+        written = report.write(journal, entries, args.format, args.output, targets)
     except OSError as error:
-        output.note(f"{file} could not be written: {error.strerror}.")
+        output.note(f"{args.output} could not be written: {error.strerror}.")
         return exit_codes.OUTPUT
+    for picture in written[:-1]:
+        output.note(f"Written beside it: {clean(str(picture))}")
     return exit_codes.OK
 
 
