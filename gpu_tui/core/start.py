@@ -85,13 +85,15 @@ class Prediction:
     num_blocks: int | None = None
     max_concurrency: float | None = None
     largest_max_model_len: int | None = None
+    fails_anyway: bool = False
+    """No end of the band holds one request: it does not start, though it may be open how it fails."""
 
     @property
     def call(self) -> Call:
         """The verdict."""
         if self.outcome is None:
             return Call.UNKNOWN
-        if not self.certain:
+        if not self.certain and not self.fails_anyway:
             return Call.TOO_CLOSE
         return Call.STARTS if self.outcome is Outcome.STARTED else Call.WILL_NOT_START
 
@@ -194,7 +196,8 @@ def predict(
         low = kv_cache - math.isqrt(start.above**2 + round(total_band[0] * u) ** 2)
         high = kv_cache + math.isqrt(start.below**2 + round(total_band[1] * u) ** 2)
     outcome, certain = _outcome(report, start, (low, kv_cache, high), gate_band)
-    return _figures(start, outcome, certain, requested, (low, kv_cache, high))
+    fails = outcome is not None and _by_cache(high, start.min_kv_band[0], _spare(start)) is not Outcome.STARTED
+    return _figures(start, outcome, certain, fails, requested, (low, kv_cache, high))
 
 
 def _outcome(
@@ -206,13 +209,17 @@ def _outcome(
         return Outcome.NOT_ENOUGH_FREE, margin < -10 * MIB
     least, most = start.min_kv_band
     floor = start.need.min_kv_cache_bytes
-    spare = start.layout.bytes_per_block if start.layout and start.options.rules.reserves_null_block else 0
+    spare = _spare(start)
     outcome = _by_cache(middle, floor, spare)
     same = _by_cache(low, most, spare) == outcome == _by_cache(high, least, spare)
     if margin is None:
         # Whatever is free, a cache that cannot hold one request keeps vLLM from starting.
         return (None, False) if outcome is Outcome.STARTED else (outcome, same)
     return outcome, same and margin >= gate_band
+
+
+def _spare(start: StartModel) -> int:
+    return start.layout.bytes_per_block if start.layout and start.options.rules.reserves_null_block else 0
 
 
 def _by_cache(kv_cache: int, floor: int, spare: int) -> Outcome:
@@ -225,6 +232,7 @@ def _figures(
     start: StartModel,
     outcome: Outcome | None,
     certain: bool,
+    fails: bool,
     requested: int | None,
     kv: tuple[int, int, int],
 ) -> Prediction:
@@ -253,6 +261,7 @@ def _figures(
         num_blocks=blocks,
         max_concurrency=concurrency,
         largest_max_model_len=largest,
+        fails_anyway=fails,
     )
 
 
