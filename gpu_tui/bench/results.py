@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from gpu_tui.bench.client import ProbeFailure
 from gpu_tui.bench.discover import Endpoint
@@ -77,7 +78,6 @@ def llm_result(endpoint: Endpoint, outcomes: Outcomes[LlmTimings], queue: tuple[
     good = outcomes.good
     gaps, basis = inter_token_latencies(good)
     rate = output_tokens_per_s(good)
-    cache = endpoint.metrics.kv_cache
     return LlmResult(
         n=len(good),
         errors=dict(outcomes.errors),
@@ -93,10 +93,20 @@ def llm_result(endpoint: Endpoint, outcomes: Outcomes[LlmTimings], queue: tuple[
         queue=None if queue is None else QueueTime(mean_ms=round(queue[0] * _MS, _DECIMALS), n=queue[1]),
         prompt_tokens_mean=_mean([timings.prompt_tokens for timings in good]),
         output_tokens_mean=_mean([timings.output_tokens for timings in good]),
-        kv_cache_tokens=None if cache is None else cache.tokens,
-        kv_cache_tokens_origin=None if cache is None else cache.origin,
-        kv_cache_tokens_source=None if cache is None else cache.source,
+        **cache_fields(endpoint),
     )
+
+
+def cache_fields(endpoint: Endpoint) -> dict[str, Any]:
+    """The fields of a result about the server's KV cache."""
+    cache = endpoint.metrics.kv_cache
+    if cache is None:
+        return {}
+    return {
+        "kv_cache_tokens": cache.tokens,
+        "kv_cache_tokens_origin": cache.origin,
+        "kv_cache_tokens_source": cache.source,
+    }
 
 
 def stt_result(endpoint: Endpoint, outcomes: Outcomes[SttTimings], clip: Clip) -> SttResult:

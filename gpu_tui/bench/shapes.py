@@ -224,6 +224,14 @@ class VoiceResult(msgspec.Struct, frozen=True, kw_only=True):
     stt_model: str | None
     clip: str
     audio_s: float
+    stt_size: WhisperSize | None = None
+    """As `SttResult.size`."""
+    stt_local: LocalModel | None = None
+    """As `SttResult.local`."""
+    kv_cache_tokens: int | None = None
+    """As `LlmResult.kv_cache_tokens`; so are the next two."""
+    kv_cache_tokens_origin: str | None = None
+    kv_cache_tokens_source: str | None = None
 
 
 MAX_TURNS_KEPT = 1000

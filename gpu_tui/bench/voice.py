@@ -7,7 +7,7 @@ from gpu_tui.bench.discover import Endpoint
 from gpu_tui.bench.llm import LlmProbe
 from gpu_tui.bench.load import Outcomes
 from gpu_tui.bench.prompts import Prompts
-from gpu_tui.bench.results import figure, model_of, ms
+from gpu_tui.bench.results import cache_fields, figure, model_of, ms
 from gpu_tui.bench.shapes import MAX_TURNS_KEPT, VoiceResult, VoiceTurn
 from gpu_tui.bench.stt import Listens
 from gpu_tui.bench.untrusted import shown_url
@@ -94,4 +94,7 @@ def voice_result(
         stt_model=model_of(stt),
         clip=clip.name,
         audio_s=round(clip.audio_s, 3),
+        stt_size=stt.size,
+        stt_local=stt.local,
+        **cache_fields(llm),
     )

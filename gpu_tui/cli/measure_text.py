@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Summary,
         Utilization,
         VoiceResult,
+        WhisperSize,
         Workload,
     )
 
@@ -96,14 +97,17 @@ def _stt(stt: SttResult | None, title: str) -> list[str]:
         return []
     clip = f"clip {clean(stt.clip, 60)}, {stt.audio_s:.1f} s" if stt.clip else f"clip {stt.audio_s:.1f} s"
     lines = ["", f"{title}  {stt.url}  {stt.model or 'no model named'}  n={stt.n}  {clip}"]
-    if stt.size is not None:
-        lines.append(f"  whisper {stt.size.name} ({stt.size.origin}: {stt.size.source})")
-    if stt.local is not None:
-        lines.append(_local(stt.local))
+    lines += _which(stt.size, stt.local)
     lines += [_HEADER] if stt.n else []
     lines += _rows(("latency", stt.latency_ms))
     lines += _rows(("RTF", stt.rtf), unit="", digits=3) + _rows(("RTFx", stt.rtfx), unit="")
     return lines + _errors(stt.errors)
+
+
+def _which(size: WhisperSize | None, ran: LocalModel | None) -> list[str]:
+    """Which Whisper, and how it ran."""
+    told = [] if size is None else [f"  whisper {size.name} ({size.origin}: {size.source})"]
+    return told if ran is None else [*told, _local(ran)]
 
 
 def _local(ran: LocalModel) -> str:
@@ -138,6 +142,7 @@ def _times(ratio: float | None) -> str:
 
 def _voice(voice: VoiceResult) -> list[str]:
     lines = ["", f"Voice turn  {voice.stt_url} → {voice.llm_url}  n={voice.n}  clip {voice.audio_s:.1f} s"]
+    lines += _which(voice.stt_size, voice.stt_local)
     lines += [_HEADER] if voice.n else []
     lines += _rows(
         ("transcript", voice.stt_ms),

@@ -191,6 +191,13 @@ def _models(a: StoredRun, b: StoredRun) -> Iterator[tuple[str, Any, Any]]:
         results = [stored.run.summary.get(kind) or {} for stored in (a, b)]
         if all(isinstance(result, Mapping) for result in results):
             yield f"{kind.upper()} model", results[0].get("model"), results[1].get("model")
+            yield f"{kind.upper()} model's size", size_of(results[0]), size_of(results[1])
+
+
+def size_of(result: Mapping[str, Any]) -> str | None:
+    """``tiny (assumed)``: which Whisper a result is of, and how sure that is; None where nobody said."""
+    size = result.get("size")
+    return f"{size.get('name')} ({size.get('origin')})" if isinstance(size, Mapping) else None
 
 
 def _word(value: Any) -> str | None:

@@ -141,6 +141,8 @@ def figures_of(summary: Mapping[str, Any]) -> dict[str, float | None]:
     counts = [kind.get("errors") for kind in kinds if isinstance(kind, Mapping)]
     known = [sum(count.values()) for count in counts if isinstance(count, Mapping)]
     told["errors"] = sum(known) if known else None
+    if told["kv_cache_tokens"] is None:  # a run of voice turns tells nothing of the LLM alone
+        told["kv_cache_tokens"] = _at(summary, ("voice", "kv_cache_tokens"))
     return told
 
 

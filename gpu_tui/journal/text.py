@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from gpu_tui.core.significance import Significance
-from gpu_tui.journal.compare import METHOD, Comparison, Row
+from gpu_tui.journal.compare import METHOD, Comparison, Row, size_of
 from gpu_tui.journal.records import Entry, StoredRun
 from gpu_tui.view.latency import ms
 from gpu_tui.view.text import clean
@@ -88,6 +88,9 @@ def detailed(stored: StoredRun) -> list[str]:
         lines += wrap(f"server    {' '.join(run.server['cmdline'])}", WIDTH, subsequent_indent=" " * 10)
     load = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in run.workload.items() if value is not None)
     lines += wrap(f"load      {load or 'unknown'}", WIDTH, subsequent_indent=" " * 10)
+    voice = run.summary.get("voice") or {}
+    told = size_of(run.summary.get("stt") or {"size": voice.get("stt_size")})
+    lines += [] if told is None else [f"whisper   {told}"]
     figures = [f"  {key:<20} {value:g}" for key, value in stored.figures.items() if value is not None]
     lines += ["figures", *figures] if figures else ["figures   none"]
     lines += [f"{kind.upper()}  {why}" for kind, why in (run.summary.get("reason") or {}).items()]

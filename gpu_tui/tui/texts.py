@@ -129,6 +129,8 @@ def load_lines(preview: Preview) -> list[Line]:
             )
             continue
         model = f", model {clean(endpoint.model, 80)}" if endpoint.model else ""
+        if endpoint.size is not None:
+            model += f", whisper {clean(endpoint.size.name, 40)} ({endpoint.size.origin})"
         lines.append([(f"{kind}  ", "strong"), (clean(endpoint.url, 120), "key")])
         lines.append([(f"     {clean(endpoint.origin, 120)}{model}", "dim")])
         lines.append(

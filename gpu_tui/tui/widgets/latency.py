@@ -22,7 +22,7 @@ from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
     from gpu_tui.bench.events import Progress, RequestDone, Summary
-    from gpu_tui.bench.shapes import VoiceTurn
+    from gpu_tui.bench.shapes import VoiceTurn, WhisperSize
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,13 @@ def summary_lines(summary: Summary, width: int, kept: str = "") -> list[Line]:
         lines.append(figure("    end-to-end", llm.e2e_ms, llm.n, width=width))
     if stt is not None:
         lines.append(figure(f"STT latency n={stt.n}", stt.latency_ms, stt.n, width=width))
-        lines.append(figure("    RTF", stt.rtf, stt.n, unit="", width=width))
+        lines.append(figure(f"    RTF{_whisper(stt.size)}", stt.rtf, stt.n, unit="", width=width))
     return [*lines, *_closing(summary, kept)]
+
+
+def _whisper(size: WhisperSize | None) -> str:
+    """Which Whisper it was, short enough for a row's name; a label that nobody has borne out bears a question mark."""
+    return "" if size is None else f", {clean(size.name, 10)}{'?' if size.origin == 'assumed' else ''}"
 
 
 def _closing(summary: Summary, kept: str) -> list[Line]:
