@@ -67,7 +67,7 @@ class Arrivals(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurePlan:
-    """One run. Equal plans mean equal load: prompts follow from `seed`."""
+    """One run. Equal plans mean equal load: the words of prompts follow from `seed`; their order is the run's own."""
 
     llm_urls: tuple[Candidate, ...] = ()
     """Tried in order; the first that answers as an LLM server is measured."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from gpu_tui.bench.plan import MeasurePlan
 from gpu_tui.bench.workload import PromptSize, fitted, noise, prompt
 
@@ -13,6 +15,7 @@ class Prompts:
 
     def __init__(self, plan: MeasurePlan) -> None:
         self._plan = plan
+        self._run = secrets.token_hex(8)  # two runs of one plan must not send the server what it has in its cache
         self._size = PromptSize()
         self._told: list[tuple[int, int]] = []
         self.calibrated = False
@@ -20,7 +23,7 @@ class Prompts:
 
     def warmup(self, index: int) -> str:
         """A warm-up's: synthetic always, so that no prompt of a user's has been seen by the server before."""
-        return prompt(self._plan.seed, index, self._warmup_words(index))
+        return prompt(self._plan.seed, index, self._warmup_words(index), self._run)
 
     def learn(self, index: int, tokens: int | None) -> None:
         """The server has counted so many tokens in this warm-up's prompt."""
@@ -36,7 +39,7 @@ class Prompts:
         if plan.prompts:
             return plan.prompts[index % len(plan.prompts)]
         words = plan.prompt_words if plan.prompt_tokens is None else self._size.words_for(plan.prompt_tokens)
-        return prompt(plan.seed, index, words)
+        return prompt(plan.seed, index, words, self._run)
 
     def turn(self, index: int, transcript: str) -> str:
         """What a voice assistant asks: what was heard, behind words that differ per turn.
@@ -44,7 +47,7 @@ class Prompts:
         The transcript of one clip is the same every time: without them a prefix cache would answer from the second
         turn on.
         """
-        return f"({noise(self._plan.seed, index, 16)})\n\n{transcript.strip()}\n\n{_TURN}"
+        return f"({noise(self._plan.seed, index, 16, self._run)})\n\n{transcript.strip()}\n\n{_TURN}"
 
     def _warmup_words(self, index: int) -> int:
         plan = self._plan

@@ -31,19 +31,23 @@ _WORDS = _TEXT.split()
 _ASK = "Write a long story in which each of these words occurs, in this order. Do not stop early."
 
 
-def prompt(seed: int, index: int, words: int) -> str:
+def prompt(seed: int, index: int, words: int, run: str = "") -> str:
     """The prompt of request `index`: `words` random words, then what to do with them.
 
     The random part comes first, so that no two requests share a prefix and a server's prefix cache cannot flatter
     the time to first token.
     """
-    return f"{noise(seed, index, words)}\n\n{_ASK}"
+    return f"{noise(seed, index, words, run)}\n\n{_ASK}"
 
 
-def noise(seed: int, index: int, words: int) -> str:
-    """`words` random words that follow from seed and index."""
-    source = random.Random(f"{seed}:{index}")  # noqa: S311 - variety, no secret
-    return " ".join(source.choices(_WORDS, k=words))
+def noise(seed: int, index: int, words: int, run: str = "") -> str:
+    """`words` random words that follow from seed and index, in an order that follows from `run` too.
+
+    A server remembers the prompts of the run before. The same words cost it the same; another order, no prefix of it.
+    """
+    chosen = random.Random(f"{seed}:{index}").choices(_WORDS, k=words)  # noqa: S311 - variety, no secret
+    random.Random(f"{run}:{index}").shuffle(chosen)  # noqa: S311 - likewise
+    return " ".join(chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

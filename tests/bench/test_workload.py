@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import wave
 from pathlib import Path
 
@@ -114,6 +115,18 @@ def test_the_length_of_prompts_is_found_from_the_servers_counts() -> None:
     asked = len(prompts.measured(0).split())
     assert 1.5 * asked + 10 == pytest.approx(340, abs=2)
     assert PromptSize().words_for(1) == 1
+
+
+def test_two_runs_send_the_same_words_and_no_common_beginning() -> None:
+    runs = Prompts(MeasurePlan()), Prompts(MeasurePlan())
+    for index in range(20):
+        for first, second in (
+            [run.measured(index) for run in runs],
+            [run.turn(index, "Hello.") for run in runs],
+            [run.warmup(index) for run in runs],
+        ):
+            assert sorted(re.findall(r"\w+", first)) == sorted(re.findall(r"\w+", second)), "equal load"
+            assert first.split()[:8] != second.split()[:8], "or a prefix cache answers"
 
 
 @pytest.mark.parametrize("sizes", [[], [(10, 30)], [(10, 30), (10, 31)], [(10, 30), (20, 20)]])
