@@ -9,6 +9,7 @@ from typing import Any
 from gpu_tui.core.significance import ALPHA, MIN_SAMPLES, RankTest, Significance, holm, judge, rank_test
 from gpu_tui.core.summary import summarize
 from gpu_tui.errors import UsageError
+from gpu_tui.journal.matching import Match, match_words, matches
 from gpu_tui.journal.records import Sample, StoredRun
 
 METHOD = (
@@ -91,6 +92,8 @@ class Comparison:
     changes: tuple[Change, ...]
     rows: tuple[Row, ...]
     cautions: tuple[str, ...]
+    matched: tuple[str, ...] = ()
+    """What of an interference run stands beside what of a plain one, or why it does not, a sentence each."""
 
 
 def compare(a: StoredRun, b: StoredRun) -> Comparison:
@@ -105,28 +108,28 @@ def compare(a: StoredRun, b: StoredRun) -> Comparison:
             f"Run {invented} is simulated and the other is not: their figures are never put together.",
             "`gpu-tui history` marks the simulated ones.",
         )
-    changes = tuple(_changes(a, b))
+    changes, found = tuple(_changes(a, b)), matches(a, b)
+    alike = tuple(match for match in found if not match.differs)
     return Comparison(
         a=a,
         b=b,
         changes=changes,
-        rows=(*_corrected(list(_rows(a, b))), *_totals(a, b)),
-        cautions=_cautions(a, b, changes),
+        rows=(*_corrected(list(_rows(a, b, alike))), *_totals(a, b)),
+        cautions=_cautions(a, b, changes, alike=bool(alike) and alike == found),
+        matched=tuple(match_words(match, a.id, b.id) for match in found),
     )
 
 
-def _rows(a: StoredRun, b: StoredRun) -> Iterator[Row]:
-    parts = {(sample.kind, sample.part) for stored in (a, b) for sample in stored.run.samples}
-    for kind, part in sorted(
-        parts, key=lambda key: (list(_METRICS).index(key[0]) if key[0] in _METRICS else 9, key[1])
-    ):
+def _rows(a: StoredRun, b: StoredRun, alike: tuple[Match, ...]) -> Iterator[Row]:
+    for kind, part_a, part_b in _pairs(a, b, alike):
+        part = "alone" if part_a != part_b else part_a.replace("_", " ")
         for field, name, unit in _METRICS.get(kind, ()):
-            ours, theirs = (_values(stored.run.samples, kind, part, field) for stored in (a, b))
+            ours, theirs = _values(a.run.samples, kind, part_a, field), _values(b.run.samples, kind, part_b, field)
             if not ours and not theirs:
                 continue
             summary_a, summary_b = summarize(ours), summarize(theirs)
             yield Row(
-                name=f"{name}, {part.replace('_', ' ')}" if part else name,
+                name=f"{name}, {part}" if part else name,
                 unit=unit,
                 n_a=len(ours),
                 n_b=len(theirs),
@@ -136,6 +139,16 @@ def _rows(a: StoredRun, b: StoredRun) -> Iterator[Row]:
                 p95_b=summary_b.p95 if summary_b else None,
                 test=rank_test(ours, theirs),
             )
+
+
+def _pairs(a: StoredRun, b: StoredRun, alike: tuple[Match, ...]) -> list[tuple[str, str, str]]:
+    """Kind, part of A, part of B: a part stands beside its like, else beside the part of the same name."""
+    pairs = {(sample.kind, sample.part, sample.part) for stored in (a, b) for sample in stored.run.samples}
+    for match in alike:
+        pairs -= {(match.kind, part, part) for part in (match.part_a, match.part_b)}
+        pairs.add((match.kind, match.part_a, match.part_b))
+    kinds = list(_METRICS)
+    return sorted(pairs, key=lambda key: (kinds.index(key[0]) if key[0] in kinds else 9, key[1:]))
 
 
 def _values(samples: tuple[Sample, ...], kind: str, part: str, field: str) -> list[float]:
@@ -223,12 +236,14 @@ def _moved(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> bool:
     return (one != other) if one is None or other is None else abs(one - other) >= MEMORY_MIB
 
 
-def _cautions(a: StoredRun, b: StoredRun, changes: tuple[Change, ...]) -> tuple[str, ...]:
+def _cautions(a: StoredRun, b: StoredRun, changes: tuple[Change, ...], *, alike: bool) -> tuple[str, ...]:
+    """What to know before believing; `alike`: what stands side by side was given the same load, whatever else was."""
     changed = {change.what for change in changes}
     told = []
     if a.id == b.id:
         told.append("This is one and the same run.")
-    if any(what.startswith(("load, ", "LLM model", "STT model")) for what in changed):
+    unlike = ("LLM model", "STT model") if alike else ("load, ", "LLM model", "STT model")
+    if any(what.startswith(unlike) for what in changed):
         told.append("The load or the model is not the same: the figures are not of like with like.")
     if "GPU" in changed or "machine" in changed:
         told.append("The machine is not the same.")

@@ -58,6 +58,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
         "simulated": comparison.a.run.simulated,
         "changes": [asdict(change) for change in comparison.changes],
         "figures": [_row(row) for row in comparison.rows],
+        "matched": list(comparison.matched),
         "cautions": list(comparison.cautions),
         "method": METHOD,
     }

@@ -10,6 +10,7 @@ from gpu_tui.core.significance import Significance
 from gpu_tui.journal.compare import METHOD, Comparison, Row, size_of
 from gpu_tui.journal.records import Entry, StoredRun
 from gpu_tui.view.latency import ms
+from gpu_tui.view.machine import phase_text_of_json
 from gpu_tui.view.text import clean
 
 WIDTH = 98
@@ -97,6 +98,8 @@ def detailed(stored: StoredRun) -> list[str]:
     if run.evaluation is not None:
         lines.append(f"optimizer   {run.evaluation.get('status')}, fitness {run.evaluation.get('fitness')}")
     counts = {kind: sum(sample.kind == kind for sample in run.samples) for kind in ("llm", "stt", "voice")}
+    series = run.summary.get("machine_series")
+    lines += phase_text_of_json(series) if isinstance(series, Mapping) else []
     lines.append("samples   " + (", ".join(f"{n} {kind}" for kind, n in counts.items() if n) or "none"))
     return lines + ([f"note      {run.note}"] if run.note else [])
 
@@ -124,7 +127,7 @@ def compared(comparison: Comparison) -> list[str]:
     names = max((len(_name(row)) for row in comparison.rows), default=0)
     lines += ["", _cells("", names, ("n", "A p50", "B p50", "A p95", "B p95", "B − A", ""))]
     lines += [_row(row, names) for row in comparison.rows] or ["  Neither run measured anything."]
-    lines += [""] + [line for text in (*comparison.cautions, METHOD) for line in wrap(text, WIDTH)]
+    lines += [""] + [line for text in (*comparison.matched, *comparison.cautions, METHOD) for line in wrap(text, WIDTH)]
     return lines
 
 

@@ -6,8 +6,9 @@ Shape of a series: `gpu_tui.bench.machine_series.MachineSeries`.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 from gpu_tui.view.braille import Canvas
@@ -65,6 +66,18 @@ def phase_text(series: Any) -> list[str]:
             f"  {phase_name(phase.name):<10} memory {memory}{unit}, utilization mean {mean}, max {highest}  ({samples})"
         )
     return lines
+
+
+_PHASE = ("name", "n", "used_mib_min", "used_mib_max", "utilization_pct_mean", "utilization_pct_max")
+
+
+def phase_text_of_json(told: Mapping[str, Any]) -> list[str]:
+    """`phase_text` of a series as the journal keeps it; nothing where it is none."""
+    phases, interval = told.get("phases"), told.get("interval_s")
+    if not isinstance(phases, Sequence) or not isinstance(interval, (int, float)):
+        return []
+    known = [SimpleNamespace(**{key: one.get(key) for key in _PHASE}) for one in phases if isinstance(one, Mapping)]
+    return phase_text(SimpleNamespace(interval_s=interval, phases=known))
 
 
 @dataclass(frozen=True, slots=True)
