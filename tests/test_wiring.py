@@ -134,3 +134,37 @@ def test_without_a_machine_only_named_endpoints_are_measured() -> None:
 def test_a_mistaken_scenario_is_told_before_anything_is_read() -> None:
     with pytest.raises(ConfigError, match="There is no scenario 'nope'"):
         wiring.Evaluator(Options(scenario="nope"))
+
+
+def test_a_local_whisper_is_measured_instead_of_a_server(tmp_path: Path) -> None:
+    text = "[endpoints]\nstt_local = '~/tiny'\nstt_device = 'cpu'\nstt_size = 'mine'\n"
+    made = plan(LIVE, settings(tmp_path, text))
+    named = f"{tmp_path / 'c.toml'}: endpoints"
+    assert (made.stt_local, made.stt_local_origin) == (str(Path.home() / "tiny"), f"{named}.stt_local")
+    assert (made.stt_device, made.stt_urls) == ("cpu", ())
+    assert (made.stt_size, made.stt_size_origin) == ("mine", f"{named}.stt_size")
+    relative = plan(LIVE, settings(tmp_path, overrides={"endpoints.stt_local": ("--stt-local", "tiny")}))
+    assert (relative.stt_local, relative.stt_local_origin) == (str(Path.cwd() / "tiny"), "--stt-local")
+    simulated = plan(KLOROS, settings(tmp_path, text, demo=True), options=Options(demo=True))
+    assert (simulated.stt_local, simulated.stt_size, simulated.stt_device) == (None, None, "auto")
+
+
+def test_of_a_server_and_a_local_whisper_the_later_layer_wins(tmp_path: Path) -> None:
+    server, local = "[endpoints]\nstt = 'http://h:1'\n", "[endpoints]\nstt_local = '/m'\n"
+    flags = {"endpoints.stt": ("--stt", "http://h:2")}
+    made = plan(LIVE, settings(tmp_path, local, overrides=flags))
+    assert (made.stt_local, [one.url for one in made.stt_urls]) == (None, ["http://h:2"])
+    made = plan(LIVE, settings(tmp_path, server, overrides={"endpoints.stt_local": ("--stt-local", "/n")}))
+    assert (made.stt_local, made.stt_urls) == ("/n", ())
+    with pytest.raises(UsageError, match=r"endpoints.stt and endpoints.stt_local are both set \(file "):
+        plan(LIVE, settings(tmp_path, server + "stt_local = '/m'\n"))
+
+
+def test_a_local_whisper_runs_on_the_gpu_that_is_measured_on() -> None:
+    assert plan(LIVE, Settings()).stt_gpu == "GPU-0"
+    assert plan(KLOROS, Settings()).stt_gpu is None, "a simulated one is no GPU of this machine"
+    infos = [info(10, "vllm", "vllm serve a --port 8001")]
+    two = replace(snapshot([gpu({}), gpu({10: 100}, index=1, uuid="GPU-1")], infos), simulated=False)
+    for settings_, uuid in ((Settings(), "GPU-1"), (Settings(gpu="0"), "GPU-0"), (Settings(gpu="all"), None)):
+        made = wiring.measure_plan(settings_, Options(), two, None, None)
+        assert made.stt_gpu == uuid

@@ -9,10 +9,10 @@ from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
 from gpu_tui.core.origins import OriginKind
 from gpu_tui.core.services import Role
-from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.errors import UsageError
 from gpu_tui.ports import BenchResult
-from gpu_tui.wiring.machine import Options, running_utilization
+from gpu_tui.wiring.machine import Options, choose_gpus, classifier, running_utilization
 
 if TYPE_CHECKING:
     from gpu_tui.bench.demo import DemoAddresses, DemoServers
@@ -177,20 +177,19 @@ def _logs(books: Books) -> tuple[str, ...]:
     return () if chosen is None else log_files((chosen.owner_pid, *chosen.pids))
 
 
-def _gpus(settings: Settings, snapshot: Snapshot) -> list[Gpu]:
-    return [gpu for gpu in snapshot.gpus if settings.gpu is None or settings.gpu in (str(gpu.index), gpu.uuid)]
-
-
 def _machine(settings: Settings, snapshot: Snapshot | None) -> str:
     if snapshot is None:
         return ""
-    gpus = _gpus(settings, snapshot)
+    gpus = [gpu for gpu in snapshot.gpus if settings.gpu is None or settings.gpu in (str(gpu.index), gpu.uuid)]
     return gpus[0].name if len(gpus) == 1 else f"{len(snapshot.gpus)} GPUs"
 
 
 def _gpu_uuid(settings: Settings, snapshot: Snapshot | None) -> str | None:
     """Of the one GPU that is measured on: a local model runs there, and not on whichever CUDA calls its first."""
-    gpus = [] if snapshot is None else _gpus(settings, snapshot)
+    try:
+        gpus = () if snapshot is None else choose_gpus(snapshot, settings, classifier(settings))
+    except UsageError:
+        return None  # it is open which, and whoever needs to know has said so
     return gpus[0].uuid if len(gpus) == 1 else None
 
 

@@ -5,6 +5,7 @@ import pytest
 from gpu_tui.bench.client import open_session
 from gpu_tui.bench.discover import NO_ENDPOINT, Discovery, Found
 from gpu_tui.bench.plan import MeasurePlan, candidates
+from gpu_tui.bench.shapes import WhisperSize
 from gpu_tui.clock import SystemClock
 from tests.bench.servers import CHAT, SPEECH, Handler, answering, models, paths, saying, serving
 
@@ -134,3 +135,18 @@ async def test_a_server_that_wants_a_key_says_so() -> None:
         found = await looked("llm", server.url)
     assert found.endpoint is None
     assert "api_key_env" in found.reason
+
+
+async def test_whose_word_the_size_of_whisper_is() -> None:
+    described = {"/v1/models": models("Systran/faster-whisper-base"), "/openapi.json": paths(SPEECH)}
+    async with serving(described) as server:
+        listed = await looked("stt", server.url, stt_size="tiny", stt_size_origin="the candidate")
+        named = await looked("stt", server.url, chosen=True, stt_model="whisper-small", strict_stt_model=True)
+        llm = await looked("llm", server.url, chosen=True)
+    assert listed.endpoint is not None
+    assert listed.endpoint.size == WhisperSize(name="base", origin="measured", source=f"{server.url}/v1/models")
+    assert listed.notes == (f"STT is whisper base ({server.url}/v1/models), not tiny (the candidate).",)
+    assert named.endpoint is not None
+    assert named.endpoint.size == WhisperSize(name="small", origin="assumed", source="the model's name")
+    assert llm.endpoint is not None
+    assert llm.endpoint.size is None

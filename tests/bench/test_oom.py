@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from gpu_tui.bench.oom import PATTERN, LogWatch
 from gpu_tui.bench.runner import Runner
 from gpu_tui.telemetry.service_log import log_files
-from tests.bench.servers import CHAT, answering, models, serving, streaming
+from gpu_tui.wiring import Evaluator, Options
+from tests.bench.servers import CHAT, Handler, answering, models, serving, streaming
 from tests.bench.test_runner import plan
 
+OOM_ANSWER = answering({"error": {"message": "CUDA out of memory"}}, 500)
 LINE = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.\n"
 
 
@@ -90,3 +93,18 @@ def test_a_services_log_is_found_by_its_descriptors(tmp_path: Path) -> None:
         assert process.stderr is not None
         process.stderr.close()
     assert log_files([process.pid]) == ()
+
+
+@pytest.mark.parametrize("handler", [OOM_ANSWER, streaming(chunks=3)])
+async def test_the_evaluator_fails_a_candidate_whose_server_ran_out_of_memory(handler: Handler) -> None:
+    async with serving({"/v1/models": models("m"), CHAT: handler}) as server:
+        flags = {"endpoints.llm": ("--llm", server.url), "journal": ("--no-journal", "off")}
+        flags |= {"measure.requests": ("--requests", 2)}  # type: ignore[dict-item]
+        one = Evaluator(Options(scenario="kloros", overrides=flags))
+        result = await asyncio.to_thread(one.evaluate, {"vllm_memory_util": 0.5})
+    failed = handler is OOM_ANSWER
+    assert result.status == ("fail" if failed else "pass")
+    assert result.oom_events == (2 if failed else 0)
+    assert (result.fitness > 0) is not failed
+    assert result.concurrent_capacity_origin is not None
+    assert result.concurrent_capacity_origin["kind"] == "assumed", "a server without vLLM's metrics"
