@@ -62,6 +62,7 @@ FAILURES = (
         r"utilization \(<utilization__f>, <requested__g> GiB\)",
     ),
     _failure("No available memory for the cache blocks", FailureKind.NO_CACHE_BLOCKS, r"No available memory for"),
+    _failure("Cannot auto-fit max_model_len", FailureKind.NO_CACHE_BLOCKS, r"Cannot auto-fit max_model_len"),
     _failure(
         "To serve at least one request with the model",
         FailureKind.MAX_LEN_TOO_LONG,

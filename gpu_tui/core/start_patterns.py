@@ -74,6 +74,7 @@ RULES = (
     rule("Memory profiling results", _RESULTS_064),
     rule("Total non KV cache memory", _DEBUG_PROFILE),
     rule("Requested memory: ", _DEBUG_REQUEST),
+    rule("requested memory: ", rf"worker requested memory: <requested__g>{_GIB}"),
     rule("Available KV cache memory", rf"Available KV cache memory: <available_kv__g>{_GIB}"),
     rule("KV cache size: ", r"KV cache size: <kv_tokens__i> tokens"),
     rule(

@@ -250,6 +250,7 @@ def test_any_cgroup_is_read(text: str) -> None:
 def test_the_unit_is_the_innermost_and_a_users_manager_is_none() -> None:
     hybrid = "12:pids:/system.slice/vllm.service\n1:name=systemd:/system.slice/vllm.service/run\n0::/\n"
     assert keeper(hybrid) == Keeper(unit="vllm.service")
+    assert keeper("0::/system.slice/outer.service/inner.service\n") == Keeper(unit="inner.service")
     assert keeper("0::/user.slice/user@1000.service/init.scope\n") == Keeper()
 
 
@@ -286,12 +287,13 @@ def test_the_last_start_is_found_in_a_huge_log(tmp_path: Path, before: int, afte
 
 
 def test_a_start_across_two_chunks_is_found(tmp_path: Path) -> None:
-    size = log_reader._CHUNK
-    for shift in range(0, 12, 3):
-        tail = "x" * (size - 5 - shift)
-        path = tmp_path / "log"
-        path.write_text("y" * (2 * size) + "\n" + START + tail, encoding="utf-8")
-        assert "6.9 GiB" in read_log(path, never).text
+    size, mark = log_reader._CHUNK, log_reader._MARK.decode()
+    behind = len(START) - START.index(mark)
+    path = tmp_path / "log"
+    for inside in range(1, len(mark)):
+        # So many characters of the mark lie in the last chunk, the others before it.
+        path.write_text("y" * (2 * size) + "\n" + START + "x" * (size - behind + len(mark) - inside), encoding="utf-8")
+        assert "6.9 GiB" in read_log(path, never).text, inside
 
 
 def test_a_huge_log_without_a_start_gives_its_ends(tmp_path: Path) -> None:
