@@ -35,7 +35,7 @@ _SUBMODULES: tuple[tuple[re.Pattern[str], tuple[Part, ...], float], ...] = (
     (re.compile(r"mlp|ffn|feed_forward"), (Part.DENSE,), 1.0),
 )
 """Names of modules in a list of exceptions, the part they are of, and what share of it. The first match counts."""
-MOST_NAMES = 100_000
+MOST_NAMES = 40_000
 """Of a list of modules; one that names every expert of every layer is long."""
 _LAYER = re.compile(r"\.(\d{1,4})(\.|$)")
 
@@ -116,7 +116,7 @@ def _checkpoint(table: ConfigReader, count: int) -> Quantization:
         element_bytes=_element_bytes(table, inner, method, algo),
         parts=parts,
         kept=kept,
-        draft=not any(_DRAFT.search(name[:500]) for name in names),
+        draft=not any(_DRAFT.search(name[:200]) for name in names),
         kv_cache_dtype=_kv_cache_dtype(table, inner),
         exceptions=bool(names),
     )
@@ -151,7 +151,7 @@ def _kept(names: list[str], count: int) -> dict[Part, float]:
     """For each part, the share of it that the listed modules are."""
     shares: dict[Part, float] = {}
     for name in names:
-        parts, share = next(((p, s) for known, p, s in _SUBMODULES if known.search(name[:500])), ((), 0.0))
+        parts, share = next(((p, s) for known, p, s in _SUBMODULES if known.search(name[:200])), ((), 0.0))
         one = count if count and _LAYER.search(name) else 1
         for part in parts:
             shares[part] = shares.get(part, 0.0) + share / one

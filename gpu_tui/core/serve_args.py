@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gpu_tui.core.command_options import split
+
 DEFAULT_PORT = 8000
 """`vllm serve` listens here when ``--port`` is not given."""
 
@@ -52,10 +54,10 @@ def parse(argv: Sequence[str]) -> ServeArgs | None:
     start = server_start(argv)
     if start is None:
         return None
-    options, positional = _split(argv[start:])
+    options, positional = split(argv[start:])
     port = _int(options.get("port"))
     return ServeArgs(
-        model=options.get("model") or positional,
+        model=positional or options.get("model"),
         served_model_name=options.get("served-model-name"),
         host=options.get("host"),
         port=DEFAULT_PORT if port is None else port,
@@ -64,20 +66,6 @@ def parse(argv: Sequence[str]) -> ServeArgs | None:
         max_model_len=options.get("max-model-len"),
         tensor_parallel_size=_int(options.get("tensor-parallel-size") or options.get("tp")),
     )
-
-
-def _split(args: Sequence[str]) -> tuple[dict[str, str], str | None]:
-    options: dict[str, str] = {}
-    positional = args[0] if args and not args[0].startswith("-") else None
-    for i, arg in enumerate(args):
-        if not arg.startswith("-"):
-            continue
-        name, equals, value = arg.lstrip("-").partition("=")
-        if not equals and i + 1 < len(args) and not args[i + 1].startswith("--"):
-            value = args[i + 1]
-        if value:
-            options[name.replace("_", "-")] = value
-    return options, positional
 
 
 def _int(text: str | None) -> int | None:

@@ -39,6 +39,8 @@ from gpu_tui.core.serve_args import ServeArgs, is_server, parse
         ("vllm serve m --gpu-memory-utilization nan", ServeArgs(model="m")),
         ("vllm serve m --gpu-memory-utilization 1", ServeArgs(model="m", gpu_memory_utilization=1.0)),
         ("vllm serve", ServeArgs()),
+        ("vllm serve --port 1 org/m", ServeArgs(model="org/m", port=1, port_given=True)),
+        ("vllm serve --enforce-eager org/m --served-model-name a b", ServeArgs(model="org/m", served_model_name="a")),
     ],
 )
 def test_a_server_is_read(cmdline: str, expected: ServeArgs) -> None:
