@@ -6,7 +6,6 @@ One pure function, `evaluate`, is what the slider, `gpu-tui check` and the evalu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -191,7 +190,7 @@ class CheckReport:
             return None
         need = self.need
         total = allocation_total(self.books, need) or 0
-        steps = _first(lambda k: need.budget_bytes(allocation(total, k / STEPS)) >= need.required_bytes)
+        steps = 1 if need.fixed_kv_cache_bytes is not None else _first_holding(total, need.required_bytes)
         if steps > STEPS:
             return need.claim_bytes(need.required_bytes) - self.available_bytes
         # What the first multiple that holds the model asks for, up to total / STEPS more than the model needs.
@@ -250,32 +249,40 @@ def evaluate(gpu_memory_utilization: float, books: Books, need: ModelNeed) -> Ch
         need=need,
         allocation_bytes=asked,
         checks=checks,
-        feasible=feasible_range(books, need),
+        feasible=_feasible(total, available, need),
     )
 
 
 def feasible_range(books: Books, need: ModelNeed) -> Feasible | None:
     """All multiples of 0.0001 that pass; None when none does or memory is unknown.
 
-    Allocation never falls as u rises, so each end is one binary search over the very arithmetic that `evaluate` uses:
-    range and checks cannot disagree.
+    Allocation never falls as u rises, and each end is found by the very arithmetic that `evaluate` uses: range and
+    checks cannot disagree.
     """
-    total = allocation_total(books, need)
-    available = books.available_bytes
+    return _feasible(allocation_total(books, need), books.available_bytes, need)
+
+
+def _feasible(total: int | None, available: int | None, need: ModelNeed) -> Feasible | None:
     if total is None or available is None or available < need.room_bytes:
         return None
-    low = _first(lambda k: need.budget_bytes(allocation(total, k / STEPS)) >= need.required_bytes)
-    high = _first(lambda k: need.claim_bytes(allocation(total, k / STEPS)) > available) - 1
+    if need.fixed_kv_cache_bytes is None:
+        low = _first_holding(total, need.required_bytes)
+    else:
+        low = 1 if need.fixed_kv_cache_bytes >= need.min_kv_cache_bytes else STEPS + 1
+    high = _first_holding(total, available - need.claim_bytes(0) + 1) - 1
     return Feasible(min_steps=low, max_steps=high) if low <= high else None
 
 
-def _first(passes: Callable[[int], bool]) -> int:
-    """Smallest k in 1..STEPS that passes a monotone test; STEPS + 1 when none does."""
-    low, high = 1, STEPS + 1
-    while low < high:
-        middle = (low + high) // 2
-        if passes(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def _first_holding(total: int, size: int) -> int:
+    """Smallest k in 1..STEPS whose allocation is at least `size` bytes; STEPS + 1 when none is.
+
+    The quotient is at most one step off, because allocation rounds up; the arithmetic itself decides.
+    """
+    if total <= 0:
+        return 1 if size <= 0 else STEPS + 1
+    k = min(max(1, size * STEPS // total - 1), STEPS + 1)
+    while k > 1 and allocation(total, (k - 1) / STEPS) >= size:
+        k -= 1
+    while k <= STEPS and allocation(total, k / STEPS) < size:
+        k += 1
+    return k

@@ -13,7 +13,12 @@ from gpu_tui.core.cards import default_batch, unified_memory
 from gpu_tui.core.kv_pages import CacheOptions
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.start_terms import Given, StartOptions, TermName
-from gpu_tui.core.vllm_version import Accounting, accounting_of
+from gpu_tui.core.vllm_version import NEWEST, Accounting, accounting_of
+
+DEFAULT_SINCE_0_20 = 0.92
+"""Nobody types this utilization: a start that has it runs a release whose default it is."""
+
+NEWEST_NAME = ".".join(map(str, NEWEST))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +52,9 @@ class StartInputs:
 
     @property
     def rules(self) -> Accounting:
-        """How that release accounts; the newest where none is told."""
+        """How that release accounts; where none is told the newest, as far as nothing speaks for an older one."""
+        if self.version is None and self.gpu_memory_utilization == DEFAULT_SINCE_0_20:
+            return accounting_of(NEWEST_NAME)
         return accounting_of(self.version)
 
     @property
@@ -100,6 +107,7 @@ def start_options(inputs: StartInputs, gpu_name: str | None, total_bytes: int | 
         fit_max_model_len=bool(inputs.fit_max_model_len),
         enforce_eager=bool(inputs.enforce_eager),
         max_num_seqs=min(inputs.max_num_seqs or rows, tokens),
+        rows_told=inputs.max_num_seqs is not None,
         kv_cache_memory_bytes=inputs.kv_cache_memory_bytes,
         num_gpu_blocks_override=inputs.num_gpu_blocks_override,
         given=inputs.given,

@@ -44,15 +44,21 @@ class Term:
         return self.origin.kind is not OriginKind.ASSUMED or self.high - self.low <= 2 * GIVEN_PRECISION
 
 
-GIVEN_PRECISION = round(0.005 * GIB)
-"""A figure from a log is rounded to two decimals of a GiB."""
+GIVEN_PRECISION = round(0.01 * GIB)
+"""A figure from a log is rounded to two decimals of a GiB, and so is the total it is compared with."""
 
 SAMPLER_COPIES = 10.0
 """Float32 copies of the logits that the dummy sampler holds at its peak: 9.8 to 10.1 in logs of V0 and V1 with 256 and
 1024 rows (sorted values, int64 indices, probabilities, their sum)."""
 
+USUAL_ROWS = 0.85
+"""Share of the default `max_num_seqs` that stands for starts which do not tell theirs: some operators set far less."""
+
 LAYER_HIDDEN = 3.5
 """Copies of the hidden states alive at the peak of a layer: 3 to 4 in V0 logs that print the peak (Llama, Qwen2.5)."""
+
+MOST_CAPTURED = 512
+"""The largest batch that CUDA graphs are captured for by default. Large models on large cards take 4 to 9 GiB there."""
 
 UNKNOWN_VOCAB = 152_000
 UNKNOWN_LAYER_BYTES = 120_000
@@ -79,6 +85,8 @@ class StartOptions:
     """`--max-model-len auto`: the longest that fits, so it never fails for its length."""
     enforce_eager: bool = False
     max_num_seqs: int = 256
+    rows_told: bool = False
+    """`max_num_seqs` was given; else it is vLLM's default, and operators often set less."""
     kv_cache_memory_bytes: int | None = None
     num_gpu_blocks_override: int | None = None
     given: Mapping[TermName, Given] = field(default_factory=dict)
@@ -97,7 +105,7 @@ def terms_of(facts: ModelFacts | None, options: StartOptions, other_bytes: int |
     if weights is None:
         return None
     terms = [weights, _activation(facts, options), _non_torch(options)]
-    if options.rules.graphs_inside:
+    if _graphs_may_count(options):
         terms.append(_graphs(options))
     if options.rules.counts_others and other_bytes is not None:
         origin = Origin(kind=OriginKind.DERIVED, source="total − free: this release counts other tenants as its own")
@@ -142,14 +150,18 @@ def _activation(facts: ModelFacts | None, options: StartOptions) -> Term:
     if given is not None:
         return given
     vocab = (facts.vocab_size if facts else None) or UNKNOWN_VOCAB
-    sampler = SAMPLER_COPIES * options.max_num_seqs * vocab * 4
-    layers = options.cache.max_num_batched_tokens * _layer_bytes(facts, options.cache.tensor_parallel_size)
-    size = max(sampler, layers) + 0.05 * GIB
-    known = facts is not None and facts.vocab_size is not None
-    below, above = (0.45 * size, 0.25 * size + 0.25 * GIB) if known else (0.65 * size, 0.6 * size + 0.3 * GIB)
-    if facts is not None and facts.multimodal:
-        size, above = size + 0.4 * GIB, above + 2.5 * GIB
     tokens = options.cache.max_num_batched_tokens
+    sampler = SAMPLER_COPIES * options.max_num_seqs * vocab * 4
+    layers = tokens * _layer_bytes(facts, options.cache.tensor_parallel_size)
+    if not options.rows_told:
+        sampler *= USUAL_ROWS
+    size = max(sampler, layers) + 0.05 * GIB
+    below, above = (0.25 if options.rows_told else 0.8) * size, 0.3 * size + 0.25 * GIB
+    if facts is None or facts.vocab_size is None:
+        below, above = 0.8 * size, 0.6 * size + 0.3 * GIB
+    if facts is not None and facts.multimodal and not options.rules.v0:
+        # The encoder's worst-case picture: 0.9 and 1.0 GiB over the sampler in logs of Qwen2.5-VL.
+        size, below, above = size + 0.8 * GIB, below + 0.8 * GIB, above + 2.5 * GIB
     source = f"estimated: {options.max_num_seqs} rows of {vocab} logits, {tokens} tokens of a batch"
     return _term(TermName.ACTIVATION, size, (below, above), Origin(kind=OriginKind.ASSUMED, source=source))
 
@@ -170,13 +182,31 @@ def _non_torch(options: StartOptions) -> Term:
         return given
     ranks = options.cache.tensor_parallel_size * options.cache.pipeline_parallel_size
     if options.unified_memory:
-        size, band, what = 1.0, (1.0, 3.0), "unified memory: the page cache and other processes grow meanwhile"
+        size, band, what = 0.5, (4.5, 3.5), "unified memory: the page cache and other processes come and go meanwhile"
     elif ranks > 1:
-        size, band, what = 0.9, (0.7, 1.3), "NCCL's buffers and the CUDA context of one of several ranks"
+        size, band, what = 0.8, (0.6, 1.3), "NCCL's buffers and the CUDA context of one of several ranks"
+    elif options.rules.graphs_inside:
+        size, band, what = (
+            0.3,
+            (0.3, 0.6),
+            "the CUDA context's growth, library workspaces and what loading leaves behind",
+        )
     else:
         size, band, what = 0.15, (0.15, 0.35), "the CUDA context's growth and library workspaces"
     origin = Origin(kind=OriginKind.ASSUMED, source=f"estimated: {what}")
     return _term(TermName.NON_TORCH, size * GIB, (band[0] * GIB, band[1] * GIB), origin)
+
+
+def _graphs_may_count(options: StartOptions) -> bool:
+    """Whether this release takes CUDA graphs off the KV cache.
+
+    Where the release is not told, a log that tells activation and non-torch memory but no graphs is from before they
+    were counted.
+    """
+    if options.rules.release is not None or options.rules.v0:
+        return options.rules.graphs_inside
+    usage = {TermName.ACTIVATION, TermName.NON_TORCH} <= options.given.keys()
+    return not (usage and TermName.CUDA_GRAPHS not in options.given)
 
 
 def _graphs(options: StartOptions) -> Term:
@@ -185,9 +215,15 @@ def _graphs(options: StartOptions) -> Term:
         origin = Origin(kind=OriginKind.DERIVED, source="--enforce-eager: no CUDA graphs")
         return _term(TermName.CUDA_GRAPHS, 0, (0, 0), origin)
     given = _given(TermName.CUDA_GRAPHS, options)
+    rows = min(options.max_num_seqs, MOST_CAPTURED)
+    size = given.size if given is not None else 0.25 * GIB + rows * 2.5 * MIB
+    above = 1.2 * size if rows < MOST_CAPTURED else 3 * size
+    if options.rules.release is None:
+        # Releases from 0.20 take them off, those before put them on top: half of it is the least wrong.
+        origin = Origin(kind=OriginKind.ASSUMED, source="release not told: inside the budget since 0.20, on top before")
+        return _term(TermName.CUDA_GRAPHS, size / 2, (size / 2, size / 2), origin)
     if given is not None:
-        return given
-    rows = min(options.max_num_seqs, 512)
-    size = 0.25 * GIB + rows * 2.5 * MIB
+        # What capturing took in the end and what was taken off for it before differ by this much.
+        return _term(TermName.CUDA_GRAPHS, size, (0.2 * abs(size), 0.2 * abs(size)), given.origin)
     origin = Origin(kind=OriginKind.ASSUMED, source=f"estimated: vLLM's own estimate for up to {rows} sequences")
-    return _term(TermName.CUDA_GRAPHS, size, (0.8 * size, 1.2 * size), origin)
+    return _term(TermName.CUDA_GRAPHS, size, (0.8 * size, above), origin)

@@ -1,0 +1,213 @@
+"""How true the prediction of a vLLM start is, and how fast: on 148 starts that operators reported in public.
+
+`python -m tests.benchmarks.bench_predict [-v]`. Each start is predicted at three levels of knowledge: with every term
+its log tells, with the weights alone, with the config alone. Truths are what vLLM printed and how it ended. Nothing
+here passes or fails; `tests/core/test_sample.py` holds the figures to a floor.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from gpu_tui.config import Settings
+from gpu_tui.core.books import keep_books
+from gpu_tui.core.planning import Judgement, judge
+from gpu_tui.core.services import Classifier
+from gpu_tui.errors import GpuTuiError
+from gpu_tui.units import GIB
+from gpu_tui.wiring.machine import model_need
+from gpu_tui.wiring.planning import asked_utilization, case_of, judgement, planned_start
+
+HERE = Path(__file__).parent
+CONFIGS = HERE.parent / "core" / "data" / "configs"
+LEVELS = ("all terms", "weights only", "config only")
+OUTCOMES = ("started", "not_enough_free", "no_cache_blocks", "max_len_too_long")
+TERMS = ("weights_mib", "activation_mib", "non_torch_mib", "cuda_graph_mib")
+
+
+@dataclass(frozen=True)
+class Start:
+    """One reported start."""
+
+    row: dict[str, Any]
+
+    def raw(self, level: str) -> dict[str, Any]:
+        """Its case with what this level knows."""
+        case = json.loads(json.dumps(self.row["case"]))
+        kept = {"all terms": TERMS, "weights only": TERMS[:1], "config only": ()}[level]
+        case["model"] = {k: v for k, v in case["model"].items() if k not in TERMS or k in kept}
+        if self.row.get("config"):
+            config = json.loads((CONFIGS / f"{self.row['config']}.json").read_text())
+            case["model"]["config"] = {**config, **self.row.get("config_changes", {})}
+        return {"id": self.row["id"], **case}
+
+    @property
+    def known(self) -> bool:
+        """Total, utilization, weights and max_model_len are told: the outcome should be right."""
+        case = self.row["case"]
+        total = {"total_mib", "nvml_total_mib"} & case["gpu"].keys()
+        vllm = {"gpu_memory_utilization", "max_model_len"} <= case["vllm"].keys()
+        return bool(total) and vllm and "weights_mib" in case["model"]
+
+
+def starts() -> list[Start]:
+    """All of the sample."""
+    return [Start(json.loads(line)) for line in (HERE / "data" / "starts.jsonl").read_text().splitlines()]
+
+
+def judged(raw: dict[str, Any]) -> Judgement:
+    """What `gpu-tui check --scenario -` answers from.
+
+    Raises:
+        GpuTuiError: the case means nothing.
+    """
+    settings = Settings()
+    snapshot = case_of(raw, str(raw.get("id")))
+    gpu = snapshot.gpus[0]
+    asked = asked_utilization(None, settings, snapshot)
+    assert asked is not None
+    return judgement(asked[0], settings, snapshot, gpu, keep_books(snapshot, gpu, Classifier(settings.services)))
+
+
+def each(level: str) -> Iterator[tuple[Start, Judgement]]:
+    """Every start with its prediction; a case that cannot be read is told and left out."""
+    for start in starts():
+        try:
+            yield start, judged(start.raw(level))
+        except GpuTuiError as error:
+            print(f"  {start.row['id']}: {error}")
+
+
+def outcomes(level: str, *, only_known: bool) -> tuple[Counter[tuple[str, str]], list[str]]:
+    """(truth, predicted) counted over starts that ended in one of the four ways, and the misses."""
+    table: Counter[tuple[str, str]] = Counter()
+    misses = []
+    for start, found in each(level):
+        truth = start.row["truth"]["outcome"]
+        if truth not in OUTCOMES or (only_known and not start.known):
+            continue
+        told = found.prediction.outcome
+        predicted = "cannot judge" if told is None else told.value
+        table[truth, predicted] += 1
+        if predicted not in (truth, "cannot judge"):
+            certain = " (called certain)" if found.prediction.certain else ""
+            misses.append(
+                f"{start.row['id']}: {truth}, predicted {predicted}{certain}: {start.row.get('note', '')[:80]}"
+            )
+    return table, misses
+
+
+def cache_errors(level: str) -> list[tuple[str, float, float, bool]]:
+    """(id, predicted GiB, true GiB, inside the band) of every start that printed its KV cache and can be predicted."""
+    rows = []
+    for start, found in each(level):
+        true, band = start.row["truth"].get("kv_gib"), found.prediction.kv_cache_band
+        has_utilization = "gpu_memory_utilization" in start.row["case"]["vllm"]
+        if true is None or band is None or found.start is None or not has_utilization:
+            continue
+        if not any(
+            origin in start.row["case"]["model"] for origin in TERMS[: 1 if level != "config only" else 0] or ("name",)
+        ):
+            continue
+        rows.append(
+            (start.row["id"], (found.prediction.kv_cache_bytes or 0) / GIB, true, band[0] <= true * GIB <= band[1])
+        )
+    return rows
+
+
+def token_errors() -> list[tuple[str, float]]:
+    """(id, relative error) of the tokens, given the bytes of the cache."""
+    rows = []
+    for start in starts():
+        truth = start.row["truth"]
+        true = truth.get("kv_tokens") or (truth["num_blocks"] * 16 if "num_blocks" in truth else None)
+        if true is None or truth.get("kv_gib", -1) <= 0 or not start.row.get("config"):
+            continue
+        raw = start.raw("weights only")
+        raw["vllm"]["kv_cache_memory_bytes"] = round(truth["kv_gib"] * GIB)
+        raw["model"].setdefault("weights_mib", 1)
+        tokens = judged(raw).prediction.kv_tokens
+        if tokens is not None:
+            rows.append((start.row["id"], tokens / true - 1))
+    return rows
+
+
+def speed(seconds: float = 1.0) -> tuple[float, float]:
+    """Predictions a second on one core: (one model at many utilizations, everything from the config's facts on)."""
+    start = next(s for s in starts() if s.row.get("config") == "llama-3.1-8b" and s.known)
+    settings = Settings()
+    snapshot = case_of(start.raw("all terms"), "speed")
+    gpu = snapshot.gpus[0]
+    books = keep_books(snapshot, gpu, Classifier(settings.services))
+    base = model_need(settings, snapshot)
+    model = planned_start(settings, snapshot, gpu, books, base)
+
+    def rate(one: Any) -> float:
+        begun, count = time.perf_counter(), 0
+        while time.perf_counter() - begun < seconds:
+            for k in range(200):
+                one(0.5 + k / 1000)
+            count += 200
+        return count / (time.perf_counter() - begun)
+
+    return (
+        rate(lambda u: judge(u, gpu, books, base, model)),
+        rate(lambda u: judge(u, gpu, books, base, planned_start(settings, snapshot, gpu, books, base))),
+    )
+
+
+def share(part: int, whole: int) -> str:
+    """``31/32 (96.9 %)``."""
+    return f"{part}/{whole} ({100 * part / whole:.1f} %)" if whole else "none"
+
+
+def main(verbose: bool) -> None:
+    """Print all figures."""
+    print(f"{len(starts())} starts")
+    for level in LEVELS:
+        print(f"\n{level}")
+        for only_known in (True, False):
+            table, misses = outcomes(level, only_known=only_known)
+            told = {pair: n for pair, n in table.items() if pair[1] != "cannot judge"}
+            right = sum(n for (truth, predicted), n in told.items() if truth == predicted)
+            which = "total, utilization, weights, max_model_len known" if only_known else "all"
+            print(f"  outcome right, {which}: {share(right, sum(told.values()))}, of {sum(table.values())}")
+            if only_known is False:
+                for truth in OUTCOMES:
+                    cells = [
+                        f"{name} {table[truth, name]}" for name in (*OUTCOMES, "cannot judge") if table[truth, name]
+                    ]
+                    print(f"    {truth:<17} -> {', '.join(cells)}")
+            for miss in misses if verbose or only_known else []:
+                print(f"    miss {miss}")
+        rows = cache_errors(level)
+        if rows:
+            relative = [abs(found - true) / max(abs(true), 0.5) for _, found, true, _ in rows]
+            inside = sum(row[3] for row in rows)
+            error = f"median error {100 * median(relative):.2f} %"
+            print(f"  KV cache, n={len(rows)}: {error}, inside band {share(inside, len(rows))}")
+            for name, found, true, hit in rows if verbose else []:
+                print(f"    {name}: {found:.2f} GiB, true {true:.2f}{'' if hit else '  OUTSIDE'}")
+    tokens = token_errors()
+    near = sum(abs(error) <= 0.01 for _, error in tokens)
+    print(
+        f"\ntokens given the cache's bytes, n={len(tokens)}: median error "
+        f"{100 * median(abs(e) for _, e in tokens):.3f} %, within 1 %: {share(near, len(tokens))}"
+    )
+    for name, error in tokens:
+        if abs(error) > 0.01:
+            print(f"  {name}: {100 * error:+.2f} %")
+    one, whole = speed()
+    print(f"\nspeed on one core: {one:,.0f} a second for one model, {whole:,.0f} from the model's facts on")
+
+
+if __name__ == "__main__":
+    main("-v" in sys.argv)
