@@ -16,6 +16,8 @@ def told_after(plan: MeasurePlan, loader: Loader, llm: LlmResult | None) -> list
         notes.append(f"{len(plan.prompts)} prompts for {llm.n} requests: repeated ones may come from a prefix cache.")
     if plan.prompt_tokens is not None and not plan.prompts and plan.wants_llm and not loader.prompts.calibrated:
         notes.append("The server did not tell how it counts tokens: the length of the prompts is an estimate.")
+    if loader.kernel_stamps is False:
+        notes.append("This kernel does not stamp what arrives: the figures hold the client's own lateness.")
     unsent = sum(outcomes.errors["not_sent"] for outcomes in loader.seen)
     if unsent:
         notes.append(f"{unsent} requests could not be sent when they were due: the rate is beyond the server.")

@@ -132,6 +132,7 @@ class _Wire:
         self._clock = clock
         self.now = clock.monotonic
         self.sockets: WeakValueDictionary[int, StampedSocket] = WeakValueDictionary()
+        self.stamped: bool | None = None
 
     def make(self, address: aiohttp.AddrInfoType) -> StampedSocket:
         family, kind, protocol, _, _ = address
@@ -146,6 +147,7 @@ class _Wire:
         So a wall clock that is set between an arrival and its reading cannot do more harm than that.
         """
         stamp = made.stamp if made is not None else None
+        self.stamped = bool(self.stamped) or stamp is not None
         return self.now() if stamp is None else max(since, on_monotonic(stamp, self._clock))
 
 
@@ -203,7 +205,7 @@ class StampedConnector(aiohttp.TCPConnector):
     """
 
     def __init__(self, connections: int, clock: Clock) -> None:
-        wire = _Wire(clock)
+        self._wire = wire = _Wire(clock)
         super().__init__(limit=connections, socket_factory=wire.make)
         loop = asyncio.get_running_loop()
 
@@ -212,3 +214,8 @@ class StampedConnector(aiohttp.TCPConnector):
 
         # aiohttp has no public way to bring a protocol of one's own. Without it answers are stamped as they are read.
         self._factory = functools.partial(stamped)
+
+    @property
+    def kernel_stamps(self) -> bool | None:
+        """Whether the kernel said when anything arrived; None while nothing has."""
+        return self._wire.stamped

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import subprocess
 import sys
@@ -73,6 +74,22 @@ async def test_a_run_for_the_evaluator_and_a_preview() -> None:
     assert summary.measured
     assert isinstance(preview, Preview)
     assert preview.llm is not None
+
+
+async def test_the_cost_told_is_the_childs_own() -> None:
+    """No more than the kernel charged it in all, and as a share of the time the load took."""
+    async with serving({"/v1/models": models("m"), CHAT: streaming(ttft=0.02, chunks=20)}) as server:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        plan = plan_for(server.url, requests=20, concurrency=4)
+        summary = await asyncio.to_thread(measure_blocking, plan, command=COMMAND)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert isinstance(summary, Summary)
+    cost = summary.generator
+    assert cost.cpu_s is not None
+    assert cost.share is not None
+    assert 0 < cost.cpu_s < after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    assert cost.cpu_ms_per_request == pytest.approx(1000 * cost.cpu_s / 20, abs=0.01)
+    assert cost.cpu_s / cost.share >= 5 * 0.02 * 0.99  # five rounds of four, each of at least 20 ms
 
 
 async def under_way(server: Server) -> None:

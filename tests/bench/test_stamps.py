@@ -15,6 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_tui.bench.client import ProbeFailure, open_session
+from gpu_tui.bench.loader import Loader
+from gpu_tui.bench.notes import told_after
+from gpu_tui.bench.plan import MeasurePlan
+from gpu_tui.bench.progress import Teller
 from gpu_tui.bench.stamps import StampedResponse, StampedSocket, Stamps, on_monotonic
 from gpu_tui.clock import ManualClock, SystemClock
 from tests.bench.asking import asked, probe
@@ -258,3 +262,17 @@ async def test_without_our_connections_an_answer_is_stamped_as_it_is_read() -> N
     assert timings.ended is not None
     assert timings.ended >= timings.chunks[-1] > timings.chunks[0]
     assert now() > timings.ended
+
+
+def notes_of(session: aiohttp.ClientSession) -> list[str]:
+    plan, clock = MeasurePlan(), SystemClock()
+    return told_after(plan, Loader(plan, session, clock, Teller(plan, lambda _event: None, clock)), None)
+
+
+async def test_a_run_whose_arrivals_are_not_the_kernels_says_so(session: aiohttp.ClientSession) -> None:
+    assert notes_of(session) == []  # nothing has arrived
+    await asked(session, streaming(itl=0.05))
+    assert notes_of(session) == []
+    async with aiohttp.ClientSession() as plain:
+        (note,) = notes_of(plain)
+    assert "does not stamp" in note
