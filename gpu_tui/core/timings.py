@@ -28,11 +28,11 @@ class LlmTimings:
     queued: float | None = None
     """The request was handed to the client; until `started` it waited for a connection."""
     headers: float | None = None
-    """The status line and headers have been read."""
+    """The status line and headers have arrived."""
     chunks: tuple[float, ...] = ()
     """Arrival of every chunk that carried text, in order; () when the answer was not streamed."""
     ended: float | None = None
-    """The end of the answer has been read."""
+    """The end of the answer has arrived."""
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     """As the server's usage says; None when it says nothing."""
@@ -149,7 +149,7 @@ class SttTimings:
     queued: float | None = None
     """The request was handed to the client; until `started` it waited for a connection."""
     ended: float | None = None
-    """The whole transcript has been read."""
+    """The whole transcript has arrived."""
     audio_s: float | None = None
     """Length of the clip in seconds."""
 
@@ -182,7 +182,7 @@ class TurnTimings:
 
     @property
     def stt_s(self) -> float | None:
-        """End of speech, which is when the clip is sent, until the transcript has been read."""
+        """End of speech, which is when the clip is sent, until the transcript has arrived."""
         return self.stt.latency_s
 
     @property
