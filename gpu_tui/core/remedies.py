@@ -6,43 +6,17 @@ offered. Raising tensor parallelism is left out: it needs other GPUs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-from gpu_tui.core.plan import Plan
+from gpu_tui.core.plan import Plan, starts, starts_for_certain
 from gpu_tui.core.planning import Judgement
+from gpu_tui.core.remedies_flags import FLAG_LEVERS
+from gpu_tui.core.remedies_pairs import pairs
+from gpu_tui.core.remedies_tenants import stop_tenants
+from gpu_tui.core.remedies_utilization import utilization
+from gpu_tui.core.remedies_values import Remedy as Remedy
+from gpu_tui.core.remedies_values import RemedyKind as RemedyKind
+from gpu_tui.core.remedies_values import Tried
 
-
-class RemedyKind(StrEnum):
-    """What is changed, in the order of cost: a number nobody notices first, someone else's service last."""
-
-    UTILIZATION = "gpu_memory_utilization"
-    MAX_MODEL_LEN = "max_model_len"
-    KV_CACHE_DTYPE = "kv_cache_dtype"
-    ENFORCE_EAGER = "enforce_eager"
-    MAX_NUM_SEQS = "max_num_seqs"
-    MAX_NUM_BATCHED_TOKENS = "max_num_batched_tokens"
-    KV_CACHE_MEMORY = "kv_cache_memory_bytes"
-    STOP_TENANT = "stop_tenant"
-    COMBINED = "combined"
-    """Two of these; offered only where no single one is enough."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remedy:
-    """One change that makes the plan start."""
-
-    kind: RemedyKind
-    sentence: str
-    """What to do, with its number, and what it costs or gives. Names of services are others' text: clean them."""
-    flags: str
-    """What to type: ``--max-model-len 4096``; empty where no flag changes (a tenant is stopped)."""
-    certain: bool
-    """It starts over the whole band, not only by the middle estimate."""
-    plan: Plan
-    """The changed plan: what it was verified with."""
-    stopped: tuple[str, ...] = ()
-    """Services to stop, by name."""
+_ORDER = list(RemedyKind)
 
 
 def remedies(plan: Plan, judgement: Judgement | None = None) -> tuple[Remedy, ...]:
@@ -55,5 +29,15 @@ def remedies(plan: Plan, judgement: Judgement | None = None) -> tuple[Remedy, ..
         plan: what is planned.
         judgement: what `plan.judge()` gave, to save doing that again.
     """
-    del judgement
-    return ()
+    start = plan.start()
+    tried = Tried(plan=plan, start=start, judgement=judgement or plan.judge(start))
+    report = tried.judgement.report
+    if starts_for_certain(tried.judgement) or report.available_bytes is None or report.allocation_bytes is None:
+        return ()
+    found = [lever(tried) for lever in (utilization, *FLAG_LEVERS, stop_tenants)]
+    singles = [remedy for remedy in found if remedy is not None]
+    if starts(tried.judgement):
+        singles = [remedy for remedy in singles if remedy.certain]
+    elif not singles:
+        return pairs(tried)
+    return tuple(sorted(singles, key=lambda remedy: _ORDER.index(remedy.kind)))

@@ -215,7 +215,13 @@ def _outcome(
     if margin is None:
         # Whatever is free, a cache that cannot hold one request keeps vLLM from starting.
         return (None, False) if outcome is Outcome.STARTED else (outcome, same)
-    return outcome, same and margin >= gate_band
+    room = report.checks[1].margin_bytes if start.need.fixed_kv_cache_bytes is not None else None
+    if room is None or outcome is not Outcome.STARTED:
+        return outcome, same and margin >= gate_band
+    # vLLM takes a pinned cache's word for it: what does not fit beside the others ends out of memory.
+    if room < 0:
+        return Outcome.NOT_ENOUGH_FREE, room < -start.below
+    return outcome, same and margin >= gate_band and room >= start.above
 
 
 def _spare(start: StartModel) -> int:
