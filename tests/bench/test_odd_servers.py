@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from tests.bench.asking import OOM, asked, delta, failed
-from tests.bench.servers import DONE, Handler, answering, event, saying, token, usage
+from tests.bench.servers import DONE, Handler, Reply, Request, answering, event, saying, token, usage
 
 CALL = {"index": 0, "function": {"name": "light", "arguments": "{}"}}
 COUNTS = {"prompt_tokens": 7, "completion_tokens": 2}
@@ -46,6 +46,14 @@ async def test_a_count_of_tokens_that_cannot_be_is_none(session: aiohttp.ClientS
         assert (await asked(session, saying(token(), usage(count) + DONE))).output_tokens is None
 
 
+def chunked(body: bytes) -> Handler:
+    async def handle(_request: Request, reply: Reply) -> None:
+        await reply.raw(b"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await reply.raw(b"%x\r\n%b\r\n" % (len(token()), token()) + body)
+
+    return handle
+
+
 @pytest.mark.parametrize(
     ("handler", "kind"),
     [
@@ -56,6 +64,8 @@ async def test_a_count_of_tokens_that_cannot_be_is_none(session: aiohttp.ClientS
         (saying(token(), event(b"{nonsense"), DONE), "bad_json"),
         (saying(token(), event({"choices": "many"}), DONE), "bad_answer"),
         (saying(b"<html>hello</html>", kind="text/html"), "bad_json"),
+        (saying(token(), DONE, kind="text/plain"), "bad_json"),
+        (saying(b'{"choices": [{"message": {"content": "x"}}]}'), "closed_early"),
         (saying(DONE), "empty_answer"),
         (saying(b"data: " + b"x" * 600_000), "line_too_long"),
         (saying(token(), event({"error": {"message": "engine died"}})), "server_error"),
@@ -78,6 +88,10 @@ async def test_a_count_of_tokens_that_cannot_be_is_none(session: aiohttp.ClientS
         (answering({"object": "error", "message": OOM}, 500), "oom"),
         (answering({"detail": [{"msg": "field required"}]}, 422), "http_422"),
         (answering(b"", 503), "http_503"),
+        (answering({"choices": [{"message": {"content": "x"}}]}, 202), "http_202"),
+        (chunked(b"nonsense\r\n"), "bad_http"),
+        (chunked(b"5\r\ndata:way too long\r\n"), "bad_http"),
+        (chunked(b"0\r\n\r\n"), "closed_early"),
     ],
 )
 async def test_every_misbehaviour_has_a_name(session: aiohttp.ClientSession, handler: Handler, kind: str) -> None:
