@@ -42,8 +42,7 @@ def answer(cases: Iterable[bytes], settings: Settings, util: float | None) -> in
             result = _judged(line, number, settings, util)
         except GpuTuiError as error:
             code = exit_codes.USAGE
-            told = f"{error} {error.remedy}".strip()
-            result = {"error": {"line": number, "message": clean(told, 400)}, "id": _case_id(line)}
+            result = {"error": {"line": number, "message": clean(str(error), 400)}, "id": _case_id(line)}
         output.write_json(result, line=True)
     return code
 

@@ -53,6 +53,8 @@ class ModelNeed:
     """The new engine's own CUDA context, taken before vLLM looks at free memory."""
     on_cuda_total: bool = False
     """False: hand-set figures, allocation is taken of NVML's total. True: derived or measured ones, of CUDA's."""
+    cuda_total_bytes: int | None = None
+    """CUDA's total where vLLM's own log told it; it stands before what the books say."""
     fixed_kv_cache_bytes: int | None = None
     """`--kv-cache-memory-bytes`: the KV cache is this, and utilization only decides the start gate."""
     counted_others_bytes: int = 0
@@ -209,6 +211,8 @@ def allocation_total(books: Books, need: ModelNeed) -> int | None:
     """
     if not need.on_cuda_total:
         return books.total_bytes
+    if need.cuda_total_bytes is not None and books.total_bytes is not None:
+        return need.cuda_total_bytes
     if books.cuda_total_bytes is not None or books.total_bytes is None:
         return books.cuda_total_bytes
     return books.total_bytes - (books.reserved_bytes or 0)

@@ -39,7 +39,7 @@ def start_for(inputs: StartInputs | None, gpu: Gpu, books: Books, base: ModelNee
     """
     if inputs is None or not inputs.knows_weights:
         return None
-    total = allocation_total(books, ModelNeed(on_cuda_total=True))
+    total = allocation_total(books, ModelNeed(on_cuda_total=True, cuda_total_bytes=inputs.cuda_total_bytes))
     options = start_options(inputs, gpu.name, total)
     known = total is not None and books.available_bytes is not None
     return start_model(
@@ -47,6 +47,7 @@ def start_for(inputs: StartInputs | None, gpu: Gpu, books: Books, base: ModelNee
         options,
         other_bytes=max(0, total - books.available_bytes) if known else None,  # type: ignore[operator]
         min_kv_cache_bytes=inputs.min_kv_cache_bytes,
+        cuda_total_bytes=inputs.cuda_total_bytes,
         startup_overhead=(base.startup_overhead_bytes, base.startup_overhead_origin),
     )
 
@@ -81,7 +82,10 @@ def judge(
     counted = start.need.startup_overhead_bytes > 0 or gpu.free_at_start
     early = start.options.rules.start_gate and start.options.rules.context_before_snapshot
     prediction = predict(
-        report, start, gate_band=CONTEXT_BYTES if early and not counted else 0, total_band=total_band(gpu, books)
+        report,
+        start,
+        gate_band=CONTEXT_BYTES if early and not counted else 0,
+        total_band=(0, 0) if start.need.cuda_total_bytes is not None else total_band(gpu, books),
     )
     return Judgement(report=report, prediction=prediction, start=start)
 

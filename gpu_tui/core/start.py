@@ -104,6 +104,7 @@ def start_model(
     *,
     other_bytes: int | None = None,
     min_kv_cache_bytes: int | None = None,
+    cuda_total_bytes: int | None = None,
     startup_overhead: tuple[int, Origin] | None = None,
 ) -> StartModel | None:
     """Sum up a start; None when nothing tells the weights.
@@ -113,6 +114,7 @@ def start_model(
         options: how it is started.
         other_bytes: what other tenants hold when vLLM looks; releases up to 0.9.0 count it.
         min_kv_cache_bytes: the user's own floor in place of one request of max_model_len.
+        cuda_total_bytes: CUDA's total where vLLM's log told it.
         startup_overhead: what is taken before vLLM looks at free memory.
     """
     terms = terms_of(facts, options, other_bytes)
@@ -130,6 +132,7 @@ def start_model(
         min_kv_cache_bytes=floor,
         startup_overhead_bytes=overhead,
         on_cuda_total=True,
+        cuda_total_bytes=cuda_total_bytes,
         fixed_kv_cache_bytes=options.kv_cache_memory_bytes,
         counted_others_bytes=others,
         model_origin=weakest(*(term.origin for term in terms), source=source),

@@ -47,6 +47,8 @@ class StartInputs:
     hybrid_manager: bool | None = None
     given: Mapping[TermName, Given] = field(default_factory=dict)
     """Terms that need no estimate."""
+    cuda_total_bytes: int | None = None
+    """CUDA's total as vLLM's own log printed it."""
     min_kv_cache_bytes: int | None = None
     """The user's own floor in place of one request of max_model_len."""
 

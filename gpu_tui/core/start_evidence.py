@@ -1,0 +1,152 @@
+"""What a running vLLM tells of itself, as inputs of a prediction: its command line, its start-up log, its metrics.
+
+A term the log prints is *measured*. Where it prints only the KV cache that was left, activation and non-torch memory
+are one figure: requested − weights − graphs − KV cache.
+"""
+
+from __future__ import annotations
+
+from gpu_tui.core.cache_info import EngineCache
+from gpu_tui.core.origins import Origin, OriginKind
+from gpu_tui.core.serve_options import AUTO, ServeOptions
+from gpu_tui.core.start_inputs import StartInputs
+from gpu_tui.core.start_terms import GIVEN_PRECISION, Given, TermName
+from gpu_tui.core.start_values import Size, StartLog
+from gpu_tui.core.vllm_version import accounting_of
+from gpu_tui.units import GIB
+
+
+def inputs_of_options(options: ServeOptions) -> StartInputs:
+    """A command line's flags; the model's facts are found by its name elsewhere."""
+    fits = options.max_model_len == AUTO
+    eagle = options.speculative_method in ("mtp", "deepseek_mtp", "qwen3_next_mtp", "eagle", "eagle3")
+    return StartInputs(
+        gpu_memory_utilization=options.gpu_memory_utilization,
+        max_model_len=None if fits else options.max_model_len,
+        fit_max_model_len=True if fits else None,
+        tensor_parallel_size=options.tensor_parallel_size,
+        pipeline_parallel_size=options.pipeline_parallel_size,
+        decode_context_parallel_size=options.decode_context_parallel_size,
+        kv_cache_dtype=options.kv_cache_dtype,
+        dtype=options.dtype,
+        block_size=options.block_size,
+        enforce_eager=options.enforce_eager,
+        max_num_seqs=options.max_num_seqs,
+        max_num_batched_tokens=options.max_num_batched_tokens,
+        kv_cache_memory_bytes=options.kv_cache_memory_bytes,
+        num_gpu_blocks_override=options.num_gpu_blocks_override,
+        speculative_tokens=options.num_speculative_tokens,
+        draft_layers=1 if eagle else None,
+        prefix_caching=options.prefix_caching,
+        hybrid_manager=options.hybrid_kv_cache_manager,
+    )
+
+
+def inputs_of_log(log: StartLog, source: str, age_s: float | None) -> StartInputs:
+    """A start-up log's version, flags and measured terms.
+
+    Args:
+        log: the last start.
+        source: where it was read, in words.
+        age_s: seconds since it was written.
+    """
+    version = log.version.value if log.version is not None else None
+    if log.engine is not None and log.engine.value == "V0" and version is not None:
+        version = f"{version} (V0)"
+    length = _count(log.option("max_model_len")) or _count(dict(log.config).get("max_seq_len"))
+    if log.fitted_max_len is not None:
+        length = log.fitted_max_len.value
+    return StartInputs(
+        version=version,
+        gpu_memory_utilization=_share(log.option("gpu_memory_utilization")),
+        max_model_len=length,
+        max_num_seqs=_count(log.option("max_num_seqs")),
+        max_num_batched_tokens=_count(log.option("max_num_batched_tokens")),
+        block_size=log.block_size.value if log.block_size is not None else None,
+        cuda_total_bytes=log.total.size_bytes if log.total is not None else None,
+        given=measured_terms(log, source, age_s),
+    )
+
+
+def inputs_of_cache(engine: EngineCache) -> StartInputs:
+    """What ``vllm:cache_config_info`` adds; of hybrid models its block size is not the attention's."""
+    hybrid = engine.mamba_block_size is not None or engine.is_attention_free
+    return StartInputs(
+        gpu_memory_utilization=engine.gpu_memory_utilization,
+        block_size=None if hybrid else engine.block_size,
+        kv_cache_dtype=None if engine.cache_dtype == "auto" else engine.cache_dtype,
+        prefix_caching=engine.enable_prefix_caching,
+    )
+
+
+def measured_terms(log: StartLog, source: str, age_s: float | None) -> dict[TermName, Given]:
+    """The terms a log tells, each with the words it stands in."""
+
+    def given(size: Size, formula: str = "", extra: int = 0) -> Given:
+        told = f"{source}: {formula or size.excerpt}"
+        origin = Origin(kind=OriginKind.MEASURED, source=told, age_s=age_s)
+        return Given(size=size.size_bytes + extra, origin=origin, precision=max(size.precision_bytes, _LEAST))
+
+    terms: dict[TermName, Given] = {}
+    graphs = log.cuda_graph_estimate
+    if log.weights is not None:
+        terms[TermName.WEIGHTS] = given(log.weights)
+    if graphs is not None:
+        terms[TermName.CUDA_GRAPHS] = given(graphs)
+    if log.activation is not None:
+        inside = graphs.size_bytes if graphs is not None and log.activation_holds_graphs else 0
+        terms[TermName.ACTIVATION] = given(log.activation, extra=-inside)
+    if log.non_torch is not None:
+        terms[TermName.NON_TORCH] = given(log.non_torch)
+    elif log.consumed is not None and log.weights is not None:
+        left = -log.weights.size_bytes
+        terms[TermName.NON_TORCH] = given(log.consumed, "consumed memory − weights", extra=left)
+    rest = _rest(log)
+    if rest is not None and log.weights is not None and TermName.ACTIVATION not in terms:
+        size, formula = rest
+        origin = Origin(kind=OriginKind.MEASURED, source=f"{source}: {formula}", age_s=age_s)
+        terms[TermName.ACTIVATION] = Given(size=size, origin=origin, precision=2 * GIVEN_PRECISION)
+        none = Origin(kind=OriginKind.MEASURED, source=f"{source}: inside the activation figure", age_s=age_s)
+        terms[TermName.NON_TORCH] = Given(size=0, origin=none, precision=0)
+    return terms
+
+
+_LEAST = round(0.005 * GIB)
+
+
+def _rest(log: StartLog) -> tuple[int, str] | None:
+    """Activation and non-torch memory together, where the log tells only what was left over."""
+    asked, kv_cache, weights = requested(log), log.available_kv, log.weights
+    if asked is None or kv_cache is None or weights is None or log.kv_cache_memory is not None:
+        return None
+    graphs, formula = 0, "requested − weights − KV cache"
+    version = log.version.value if log.version is not None else None
+    inside = log.graphs_subtracted.value if log.graphs_subtracted is not None else accounting_of(version).graphs_inside
+    if inside:
+        if log.cuda_graph_estimate is None and log.option("enforce_eager") not in ("True", "true"):
+            return None
+        graphs = log.cuda_graph_estimate.size_bytes if log.cuda_graph_estimate is not None else 0
+        formula += " − graphs"
+    return asked - weights.size_bytes - kv_cache.size_bytes - graphs, formula
+
+
+def requested(log: StartLog) -> int | None:
+    """What the start asked for, in bytes: as printed, else total × utilization; None when the log tells neither."""
+    if log.requested is not None:
+        return log.requested.size_bytes
+    share = log.utilization.value if log.utilization is not None else _share(log.option("gpu_memory_utilization"))
+    if log.total is None or share is None:
+        return None
+    return round(log.total.size_bytes * share)
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _share(text: str | None) -> float | None:
+    try:
+        share = float(text or "")
+    except ValueError:
+        return None
+    return share if 0 < share <= 1 else None
