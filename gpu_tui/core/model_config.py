@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gpu_tui.core.config_reader import ConfigReader, language_model
 from gpu_tui.core.model_attention import Attention, attentions, num_heads
 from gpu_tui.core.model_context import context_length, served_dtype
 from gpu_tui.core.model_facts import LayerGroup, LayerKind, ModelFacts
 from gpu_tui.core.model_layers import Mixer, mixers, num_layers
-from gpu_tui.core.model_mlp import intermediate_size, num_experts
+from gpu_tui.core.model_mlp import experts_per_token, mlp_width, num_experts
 from gpu_tui.core.model_quant import Quantization, quantization, weights_bytes
+from gpu_tui.core.model_rotary import rotary_elements
 from gpu_tui.core.model_states import StateLayer, state_layer
 from gpu_tui.core.model_vision import encoder_elements, is_multimodal
-from gpu_tui.core.model_weights import Part, Tally, draft_tally, tally
+from gpu_tui.core.model_weights import EXTRAS, WHOLE, Part, Tally, draft_tally, tally
 from gpu_tui.core.origins import Origin, OriginKind
 
 SOURCE = "config.json: estimated from shapes"
@@ -38,24 +39,67 @@ def facts_from_config(
         config: a parsed `config.json`, whoever wrote it.
         quantization_arg: `--quantization`, for a checkpoint that is quantized while it is loaded.
     """
+    shape = _shape(config)
+    quant = quantization(config, shape.language, shape.count or 0, quantization_arg)
+    facts = replace(_facts(config, shape, quant), name=name)
+    if shape.hidden is None or facts.vocab_size is None or not shape.kinds:
+        return facts
+    if facts.draft_layers:
+        draft = draft_tally(shape.language, shape.hidden, shape.attentions, facts.draft_layers)
+        facts = replace(facts, draft_bytes=weights_bytes(draft, 2, quant if quant is None or quant.draft else None))
+    parts, missing = _parts(config, shape, shape.hidden)
+    return _weighed(replace(facts, assumptions=facts.assumptions + missing), parts, quant, bool(missing))
+
+
+def extra_bytes(config: Mapping[str, object]) -> int:
+    """What a loaded model takes beyond the bytes of its files: rotary tables, dequantized copies, filled-up tiles."""
+    shape = _shape(config)
+    if shape.hidden is None or not shape.kinds:
+        return 0
+    parts, _ = _parts(config, shape, shape.hidden)
+    extras = Counter({part: elements for part, elements in parts.items() if part in EXTRAS})
+    return weights_bytes(extras, 2, quantization(config, shape.language, shape.count or 0, None)) or 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """The language model's layers."""
+
+    language: ConfigReader
+    count: int | None
+    hidden: int | None
+    kinds: tuple[Mixer, ...]
+    attentions: list[Attention | None]
+    state: StateLayer | None
+    notes: tuple[str, ...]
+
+
+def _shape(config: Mapping[str, object]) -> _Shape:
     language = language_model(config)
     count, hidden = num_layers(language), hidden_size(language)
-    heads = num_heads(language)
     kinds, notes = mixers(language, count) if count is not None else ((), ())
     layers = attentions(language, kinds, hidden) or [None] * len(kinds)
-    state = state_layer(language, hidden, heads) if hidden is not None and _has_state(kinds) else None
+    recurrent = hidden is not None and (Mixer.STATE in kinds or Mixer.BOTH in kinds)
+    state = state_layer(language, hidden, num_heads(language)) if hidden is not None and recurrent else None
+    return _Shape(
+        language=language, count=count, hidden=hidden, kinds=kinds, attentions=layers, state=state, notes=notes
+    )
+
+
+def _facts(config: Mapping[str, object], shape: _Shape, quant: Quantization | None) -> ModelFacts:
+    language = shape.language
     dtype, dtype_notes = served_dtype(config, language)
     length, length_notes = context_length(language)
-    quant = quantization(config, language, count or 0, quantization_arg)
     architecture = next(iter(ConfigReader(config).texts("architectures")), None)
-    facts = ModelFacts(
-        name=name,
+    groups = _groups(language, shape.kinds, shape.attentions, shape.state)
+    why = () if groups else (_why_no_cache(language, architecture),)
+    return ModelFacts(
         architecture=architecture,
-        groups=_groups(language, kinds, layers, state),
-        num_layers=count,
-        hidden_size=hidden,
-        intermediate_size=intermediate_size(language, hidden) if hidden is not None else None,
-        num_attention_heads=heads,
+        groups=groups,
+        num_layers=shape.count,
+        hidden_size=shape.hidden,
+        intermediate_size=mlp_width(language, shape.hidden, shape.count or 0) if shape.hidden is not None else None,
+        num_attention_heads=num_heads(language),
         vocab_size=language.integer("vocab_size", "padded_vocab_size"),
         max_model_len=length,
         dtype=dtype,
@@ -63,31 +107,23 @@ def facts_from_config(
         kv_cache_dtype=quant.kv_cache_dtype if quant is not None else None,
         multimodal=is_multimodal(config),
         num_experts=num_experts(language),
+        experts_per_token=experts_per_token(language),
         draft_layers=language.integer("num_nextn_predict_layers", "mtp_num_hidden_layers", most=64) or 0,
+        assumptions=shape.notes + why + dtype_notes + length_notes + _cross(language) + _sparse(language, groups),
     )
-    if not facts.groups:
-        notes += (_why_no_cache(language, architecture),)
-    facts = replace(
-        facts, assumptions=notes + dtype_notes + length_notes + _cross(language) + _sparse(language, facts.groups)
-    )
-    if hidden is None or facts.vocab_size is None or not kinds:
-        return facts
-    parts = tally(language, hidden, layers, kinds, state)
-    if facts.draft_layers:
-        draft = draft_tally(language, hidden, layers, facts.draft_layers)
-        facts = replace(facts, draft_bytes=weights_bytes(draft, 2, quant if quant is None or quant.draft else None))
+
+
+def _parts(config: Mapping[str, object], shape: _Shape, hidden: int) -> tuple[Tally, tuple[str, ...]]:
+    parts = tally(shape.language, hidden, shape.attentions, shape.kinds, shape.state)
+    parts[Part.ROTARY] += rotary_elements(shape.language, shape.attentions)
     encoder, missing = encoder_elements(config, hidden)
     parts[Part.VISION] += encoder
-    return _weighed(replace(facts, assumptions=facts.assumptions + missing), parts, quant, bool(missing))
+    return parts, missing
 
 
 def hidden_size(config: ConfigReader) -> int | None:
     """Width of the residual stream."""
     return config.integer("hidden_size", "n_embd", "d_model", "model_dim", "dim")
-
-
-def _has_state(kinds: tuple[Mixer, ...]) -> bool:
-    return Mixer.STATE in kinds or Mixer.BOTH in kinds
 
 
 def _groups(
@@ -99,7 +135,7 @@ def _groups(
     if (
         config.text("model_type") in _NOT_MODELLED
         or (incomplete and not blocks)
-        or (_has_state(kinds) and state is None)
+        or ((Mixer.STATE in kinds or Mixer.BOTH in kinds) and state is None)
     ):
         return ()
     shapes: dict[LayerGroup, list[int]] = {}
@@ -148,14 +184,14 @@ def _cross(config: ConfigReader) -> tuple[str, ...]:
 
 
 def _weighed(facts: ModelFacts, parts: Tally, quant: Quantization | None, partly: bool) -> ModelFacts:
-    parameters = sum(elements for part, elements in parts.items() if part not in {Part.PADDING, Part.COPY})
+    parameters = sum(elements for part, elements in parts.items() if part not in EXTRAS)
     total = weights_bytes(parts, 2, quant)
     if total is None:
         least, most = round(parameters * 0.25), round(parameters * 2.1)
         note = f"the size of {facts.quantization} weights is not known: 2 to 16 bits each"
         return replace(facts, parameters=parameters, weights_band=(least, most), assumptions=(*facts.assumptions, note))
     below, above = _uncertainty(facts, quant, partly)
-    alone = Counter({part: parts[part] for part in (Part.REST, Part.ROUTER, Part.LATENT)})
+    alone = Counter({part: parts[part] for part in WHOLE})
     return replace(
         facts,
         parameters=parameters,
@@ -163,11 +199,12 @@ def _weighed(facts: ModelFacts, parts: Tally, quant: Quantization | None, partly
         weights_origin=Origin(kind=OriginKind.DERIVED, source=SOURCE),
         weights_band=(round(total * (1 - below)), round(total * (1 + above)) + SMALL_CHANGE),
         unsharded_bytes=weights_bytes(alone, 2, quant),
+        encoder_bytes=weights_bytes(Counter({Part.VISION: parts[Part.VISION]}), 2, quant),
     )
 
 
-SMALL_CHANGE = 48 << 20
-"""Bytes: rotary tables, biases and workspaces, which no shape in the config tells."""
+SMALL_CHANGE = 32 << 20
+"""Bytes: biases and workspaces, which no shape in the config tells."""
 
 
 def _uncertainty(facts: ModelFacts, quant: Quantization | None, partly: bool) -> tuple[float, float]:
@@ -175,13 +212,13 @@ def _uncertainty(facts: ModelFacts, quant: Quantization | None, partly: bool) ->
 
     Wide enough for every start in the sample whose model has its config in `tests/core/data/configs`.
     """
-    below, above = 0.01, 0.012
+    below, above = 0.005, 0.008
     if facts.multimodal:
-        below, above = below + 0.03, above + 0.06
+        below, above = below + 0.02, above + 0.03
     if partly:
         above += 0.3
     if quant is not None:
-        below, above = below + 0.04, above + (0.08 if quant.exceptions else 0.05)
+        below, above = below + 0.03, above + (0.09 if quant.exceptions else 0.03)
     if any(group.kind is LayerKind.STATE for group in facts.groups):
-        below, above = below + 0.01, above + 0.01
+        below, above = below + 0.01, above + 0.012
     return below, above

@@ -103,6 +103,8 @@ class ModelFacts:
     experts_per_token: int | None = None
     draft_layers: int = 0
     """MTP layers the checkpoint carries; they count only with speculative decoding."""
+    encoder_bytes: int | None = None
+    """Of `weights_bytes`, the image and audio encoders, which `--language-model-only` leaves out; None: unknown."""
     draft_bytes: int | None = None
     """Weights of those layers, not part of `weights_bytes`; None: none, or unknown."""
     assumptions: tuple[str, ...] = ()

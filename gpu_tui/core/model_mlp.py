@@ -166,13 +166,33 @@ def _is_routed(config: ConfigReader, index: int, count: int) -> bool:
     return (index + 1) % step == 0 and index % (config.integer("moe_layer_freq") or 1) == 0 and index < count
 
 
-def _routed(config: ConfigReader, hidden: int, experts: int, index: int) -> Mlp:
+def experts_per_token(config: ConfigReader) -> int | None:
+    """Routed experts that each token passes."""
+    ffn = config.table("ffn_config")
+    inside = ffn.integer("moe_top_k") if ffn is not None else None
+    names = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_top_k")
+    return config.integer(*names, "experts_per_token", "moe_k") or inside
+
+
+def mlp_width(config: ConfigReader, hidden: int, count: int) -> int | None:
+    """Width of one dense MLP, or of one expert where every layer is one of experts."""
+    plain = config.flag("enable_moe_block") is not True and config.text("model_type") not in LONGCAT
+    if plain and num_experts(config) is not None and all(_is_routed(config, i, count) for i in range(count)):
+        return _expert_width(config, hidden, 0) or None
+    return intermediate_size(config, hidden)
+
+
+def _expert_width(config: ConfigReader, hidden: int, index: int) -> int:
     listed = config.integers("moe_intermediate_size")
     width = config.integer("moe_intermediate_size", "expert_intermediate_size", "expert_ffn_hidden_size")
     ffn = config.table("ffn_config")
     width = width or at(listed, index) or at(listed, 0) or config.integer("intermediate_size", "n_inner")
     width = width or (ffn.integer("ffn_hidden_size") if ffn is not None else None) or intermediate_size(config, hidden)
-    width = width or 0
+    return width or 0
+
+
+def _routed(config: ConfigReader, hidden: int, experts: int, index: int) -> Mlp:
+    width = _expert_width(config, hidden, index)
     inner = config.integer("moe_latent_size") or hidden
     matrices = gates(config)
     shared = matrices * hidden * _shared_width(config, width, index)

@@ -33,11 +33,17 @@ class Part(StrEnum):
     COPY = "dequantized copies"
     """16-bit copies of MLA's up-projections that vLLM makes of quantized ones (`MLAAttention`); no parameters."""
     REST = "norms and the rest"
+    ROTARY = "rotary tables"
+    """Computed, not loaded (`model_rotary.py`); no parameters."""
     VISION = "encoder"
 
 
 Tally = Counter[Part]
 """Elements of each part."""
+EXTRAS = frozenset({Part.PADDING, Part.COPY, Part.ROTARY})
+"""What is in memory once the model is loaded, but in no file."""
+WHOLE = frozenset({Part.REST, Part.ROUTER, Part.LATENT, Part.ROTARY})
+"""What tensor parallelism does not divide."""
 
 _TIED = {
     "gpt2",
