@@ -45,7 +45,8 @@ EXPECTED: dict[str, dict[str, object]] = {
                          "compile_s": 4.57, "init_s": 73.2, "requested": "14.27"},
     "v1_kv_fixed": {"free": "111.69", "kv_cache_memory": "30.00", "available_kv": "30.00", "cuda_graph": "-0.80",
                     "sleep_freed": "20.53", "sleep_in_use": "1.15", "checkpoint": "51.75"},
-    "v1_0.32_cpu": {"version": "0.32.0+cpu", "kv_tokens": 46592, "max_concurrency": 22.75, "weights": None},
+    "v1_0.32_cpu": {"version": "0.32.0", "kv_tokens": 46592, "max_concurrency": 22.75, "weights": None,
+                    "checkpoint": "0.25", "available_kv": "1.00", "init_s": 0.76, "model": "/models/smollm2-135m"},
     "v1_dp2": {"available_kv": "6.41", "kv_tokens": 52496, "max_concurrency": 6.41, "version": "0.14.1",
                "requested": "21.89", "free": "23.90", "activation": "0.40", "non_torch": "0.09",
                "activation_holds_graphs": False, "fitted_max_len": 8192, "blocks_override": 3000, "profile_s": 2.5},
@@ -53,7 +54,7 @@ EXPECTED: dict[str, dict[str, object]] = {
     "docker_json": {"weights": "0.88", "available_kv": "13.33"},
     "k8s_cri": {"weights": "0.88", "available_kv": "13.33"},
 }  # fmt: skip
-LOGS = sorted(path.stem for path in DATA.glob("*.txt") if path.stem not in ("failures", "journald_restarts"))
+LOGS = sorted(path.stem for path in DATA.glob("*.txt") if not path.stem.startswith(("fail", "journald")))
 
 
 def read(name: str) -> list[str]:
@@ -184,6 +185,13 @@ def test_phases_follow_the_start_with_their_stamps() -> None:
     assert docker.phases[0].timestamp == "2026-07-30T07:07:11.123456789Z"
 
 
+def test_no_phase_is_read_out_of_a_warning() -> None:
+    eager = parse_start_log(read("v1_0.32_cpu"))
+    assert [one.phase for one in eager.phases] == [
+        Phase.STARTING, Phase.LOADING, Phase.PROFILING, Phase.INITIALIZED, Phase.SERVING,
+    ]  # fmt: skip
+
+
 def test_a_restart_begins_a_new_start() -> None:
     failed, running = split_starts(read("journald_restarts"))
     assert (failed.outcome, running.outcome) == ("not_enough_free", "started")
@@ -232,6 +240,16 @@ def test_failures_of_every_version(kind: str, text: str, wanted: str) -> None:
     assert failure.text.split()[0] in text
     silent = [name for name in failure.__dataclass_fields__ if getattr(failure, name) is not None and name not in told]
     assert silent == ["kind", "text", "line_no", "rank"]
+
+
+def test_a_real_start_that_failed() -> None:
+    """vLLM 0.32 for CPUs with too small a KV cache: the traceback, its repetition and the API server's own words."""
+    (log,) = split_starts(read("failed_0.32_too_long"))
+    (failure,) = log.failures
+    assert (failure.kind, failure.rank) == (FailureKind.MAX_LEN_TOO_LONG, "EngineCore")
+    assert (failure.max_model_len, failure.estimated_max_len) == (2048, 640)
+    assert (plain(failure.needed_kv), plain(failure.available_kv)) == (gib("0.04"), gib("0.02"))
+    assert (log.phase, log.option("kv_cache_memory_bytes")) == (Phase.LOADING, "20000000")
 
 
 def test_every_kind_of_failure_is_covered() -> None:
@@ -384,3 +402,15 @@ def test_arbitrary_text_never_raises(lines: list[str]) -> None:
 def test_hostile_lines_are_read_in_no_time(line: str) -> None:
     log = parse_start_log([line] * 3)
     assert log.available_kv is None
+
+
+@pytest.mark.timeout(20)
+def test_a_busy_servers_log_is_read_at_a_hundred_thousand_lines_a_second_or_so() -> None:
+    busy = [
+        '(APIServer pid=1) INFO:     10.0.0.1:5 - "POST /v1/chat/completions HTTP/1.1" 200 OK',
+        "(APIServer pid=1) INFO 11-23 20:00:00 [loggers.py:257] Engine 000: Avg prompt throughput: 1.0 tokens/s, "
+        "Running: 1 reqs, GPU KV cache usage: 0.0%",
+    ]
+    log = parse_start_log([*read("v1_0.26_hybrid"), *busy * 50_000])
+    assert log.outcome == "started"
+    assert log.line_to > 100_000
