@@ -37,8 +37,8 @@ def rotary_elements(config: ConfigReader, attentions: list[Attention | None]) ->
     layers = [layer for layer in attentions if layer is not None]
     if positions is None or kind in _NONE or config.text("position_embedding_type") in _OFF or config.flag("alibi"):
         return 0
-    tables: set[tuple[str, int]] = {(_scaling_of(layer), _width(config, layer)) for layer in layers}
-    return sum(width * _positions(config, positions, scaling) for scaling, width in tables)
+    tables = {(_width(config, layer), _positions(config, positions, _scaling_of(layer))) for layer in layers}
+    return sum(width * rows for width, rows in tables)
 
 
 def _scaling_of(layer: Attention) -> str:
