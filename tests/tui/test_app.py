@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from textual.widgets import Input, OptionList
 
@@ -20,14 +22,15 @@ from gpu_tui.tui.widgets.checks import CheckLines
 from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.history import HistoryPanel
 from gpu_tui.tui.widgets.keys import Keys
-from gpu_tui.tui.widgets.latency import LatencyLines
+from gpu_tui.tui.widgets.latency import LatencyLines, LatencyPanel
 from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.tui.widgets.plot import LatencyPlot
 from gpu_tui.tui.widgets.services import ServiceTable
 from gpu_tui.tui.widgets.slider import UtilizationSlider
 from gpu_tui.tui.widgets.verdict import Verdict
 from gpu_tui.view.spans import plain
 from tests.factories import KLOROS, SERVE, books_of, gpu, info, kloros, snapshot
-from tests.tui.harness import finished_run, make_app, no_driver, scenario_at
+from tests.tui.harness import finished_run, interference_run, make_app, no_driver, scenario_at, voice_run
 
 SIZE = (120, 40)
 
@@ -497,6 +500,112 @@ async def test_plots_grow_to_the_whole_screen_and_are_read_by_a_cursor() -> None
         assert app.screen is app.main
 
 
+def files_in(folder: Path) -> int:
+    return len(list(folder.iterdir()))
+
+
+async def export(pilot: Any, app: GpuTuiApp, folder: Path) -> None:
+    """Write the three runs of the history on show; a file that is there is overwritten only after asking."""
+    report = folder / "my [b]report.md"
+    await pilot.press("e")
+    await pilot.pause(0.1)
+    app.screen.query_one("#export-file", Input).value = str(report)
+    await pilot.press("enter")
+    await pilot.pause(0.4)
+    assert "target 1000" in (folder / "my [b]report-simulated-llm-utilization.svg").read_text()
+    assert "3 SIMULATED runs" in report.read_text()
+    report.write_text("mine")
+    for answer, left in (("n", True), ("y", False)):
+        await pilot.press("e")
+        await pilot.pause(0.1)
+        app.screen.query_one("#export-file", Input).value = str(report)
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        await pilot.press(answer)
+        await pilot.pause(0.4)
+        assert (report.read_text() == "mine") is left
+    for name in ("x.docx", "no/such/folder.csv"):
+        await pilot.press("e")
+        await pilot.pause(0.1)
+        app.screen.query_one("#export-file", Input).value = str(folder / name)
+        await pilot.press("enter")
+        await pilot.pause(0.3)
+        assert files_in(folder) == 3
+
+
+async def test_what_the_machine_does_during_a_run_goes_with_it_also_while_paused() -> None:
+    clock = ManualClock()
+    app = make_app(lambda: scenario_at("kloros", clock, clock.monotonic()), clock=clock)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        app.host.make_plan()
+        began = clock.monotonic()
+        app.host.begin_watch()
+        await pilot.press("p")
+        for _ in range(4):
+            clock.advance(1.01)
+            await pilot.pause(0.1)
+        run = finished_run().summary
+        assert run is not None
+        ended = msgspec.structs.replace(run, began_monotonic_s=began, lasted_s=3.5)
+        series = app.host.watched(ended).machine_series
+        assert series is not None
+        assert series.at_s == pytest.approx([1.01, 2.02, 3.03])
+        assert (series.simulated, series.total_mib, [p.name for p in series.phases]) == (True, 12288.0, ["run"])
+        assert all(value is not None for value in series.used_mib)
+        assert series.services_mib["judge"] == [6134.0] * 3
+        clock.advance(1.01)
+        await pilot.pause(0.1)
+        assert app.host.watched(ended).machine_series is None, "a run that has ended is not watched any more"
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+async def test_plots_are_turned_in_the_panel_and_enlarged_with_enter(size: tuple[int, int]) -> None:
+    app = make_app()
+    for seed in range(3):
+        summary = finished_run(seed=seed).summary
+        assert summary is not None
+        wiring.record_run(app.settings, app.options, KLOROS, books_of(KLOROS), None, summary)
+    async with app.run_test(size=size) as pilot:
+        await settle(app, pilot)
+        app.runner.view = interference_run()
+        app.host.show_run(app.runner.view)
+        if size == (80, 24):
+            await pilot.press("l")
+        panel = next(panel for panel in app.main.query(LatencyPanel) if panel.region.area)
+        shown = [panel.shown]
+        for _ in range(6):
+            await pilot.press("B")
+            await pilot.pause(0.3)
+            shown.append(panel.shown)
+        machine = "GPU memory and utilization"
+        runs = ["LLM vs utilization", "STT vs utilization"]
+        assert shown == [machine, "by request", "over time", "distribution", *runs, machine]
+        await pilot.press(*["B"] * 4)
+        await pilot.pause(0.3)
+        if size == (120, 40):
+            panel.query_one(LatencyPlot).focus()
+        await pilot.press("enter")
+        await pilot.pause(0.3)
+        assert isinstance(app.screen, PlotScreen)
+        assert str(app.screen.query_one(".plot-box").border_title).startswith(panel.shown)
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        assert app.screen is app.main
+
+
+async def test_voice_turns_come_first_and_the_plots_after_them() -> None:
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        app.runner.view = voice_run()
+        app.host.show_run(app.runner.view)
+        assert "first sentence" in words(app, LatencyPlot)
+        await pilot.press("b")
+        await pilot.pause(0.2)
+        assert app.screen is app.main, "turns have no plot, and nothing else was measured"
+
+
 async def test_the_history_of_an_instance_is_its_own_whichever_restarts() -> None:
     app = make_app(two_servers)
     async with app.run_test(size=SIZE) as pilot:
@@ -527,7 +636,7 @@ async def test_ctrl_c_leaves_as_an_interrupted_command() -> None:
     assert app.return_code == 130
 
 
-async def test_the_history_lists_compares_filters_and_deletes_runs() -> None:
+async def test_the_history_lists_compares_exports_filters_and_deletes_runs(tmp_path: Path) -> None:
     app = make_app()
     for seed in (1, 2, 3):
         view = finished_run(seed=seed)
@@ -561,7 +670,9 @@ async def test_the_history_lists_compares_filters_and_deletes_runs() -> None:
         await pilot.pause()
         assert "utilization 0.5: ● e2e p50" in app.screen.query_one(Reading).text
         assert "p95 within target" in app.screen.query_one(Reading).text
-        await pilot.press("escape", "x")
+        await pilot.press("escape")
+        await export(pilot, app, tmp_path)
+        await pilot.press("x")
         await pilot.pause(0.1)
         await pilot.press("n")
         await pilot.pause(0.2)

@@ -1,9 +1,13 @@
-"""The journal's runs: listed, filtered, shown, compared, plotted, deleted. Reads and writes on a thread of its own."""
+"""The journal's runs: listed, filtered, shown, compared, plotted, exported, deleted.
+
+Reads and writes on a thread of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
@@ -16,10 +20,12 @@ from textual.widgets.option_list import Option
 
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.tui.screens.dialogs import ConfirmDialog, TextDialog
+from gpu_tui.tui.screens.export import ExportDialog
 from gpu_tui.tui.screens.plot import PlotScreen
 from gpu_tui.tui.styling import content
 from gpu_tui.view.runs_plots import runs_plots
 from gpu_tui.view.spans import Line
+from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
     from gpu_tui.journal import Entry, Journal
@@ -43,6 +49,7 @@ class HistoryScreen(ModalScreen[None]):
         Binding("space", "mark", "Mark", id="history.mark", tooltip="Mark a run to compare"),
         Binding("c", "compare", "Compare", id="history.compare", tooltip="Compare the marked run with this one"),
         Binding("p", "plot", "Plot", id="history.plot", tooltip="Latency against utilization and KV cache"),
+        Binding("e", "export", "Export", id="history.export", tooltip="Write the listed runs to a file, with plots"),
         Binding("x,delete", "delete", "Delete", id="history.delete", tooltip="Delete this run, after asking"),
         Binding("slash", "filter", "Filter", id="history.filter", tooltip="Show only runs whose line has these words"),
     ]
@@ -58,7 +65,7 @@ class HistoryScreen(ModalScreen[None]):
         """Filter, head, list."""
         with Vertical(classes="dialog") as box:
             box.border_title = "History of runs"
-            box.border_subtitle = "enter show, space mark, c compare, p plot, x delete, / filter, esc close"
+            box.border_subtitle = "enter show, space mark, c compare, p plot, e export, x delete, / filter"
             yield Input(placeholder="words to look for, as in: tui valid 2026-11", compact=True, id="history-filter")
             yield Static("", id="history-head")
             yield OptionList(id="history-list")
@@ -156,10 +163,53 @@ class HistoryScreen(ModalScreen[None]):
         if lines is not None:
             self._read(f"Run {a} and run {b}", lines)
 
+    def _listed(self) -> list[Entry]:
+        """The runs that the filter leaves."""
+        listed = {int(option.id or 0) for option in self.query_one(OptionList).options}
+        return [entry for entry in self._entries if entry.id in listed]
+
+    def action_export(self) -> None:
+        """Write the listed runs to a file."""
+        entries = self._listed()
+        if not entries:
+            self.app.notify("No run is listed.", severity="warning")
+            return
+
+        async def named(name: str | None) -> None:
+            if name is None:
+                return
+            file, there = await asyncio.to_thread(_found, name)
+            if not there:
+                await self._write(entries, file)
+                return
+
+            async def answered(yes: bool | None) -> None:
+                if yes:
+                    await self._write(entries, file)
+
+            line: Line = [(f"{clean(str(file), 200)} is there already, and is overwritten.", "")]
+            self.app.push_screen(ConfirmDialog("Overwrite it?", [line], yes="Overwrite (y)"), answered)
+
+        self.app.push_screen(ExportDialog(len(entries)), named)
+
+    async def _write(self, entries: Sequence[Entry], file: Path) -> None:
+        from gpu_tui.journal import report
+
+        try:
+            written = await self._work(
+                lambda journal: report.write(journal, entries, report.format_of(file), file, self._targets)
+            )
+        except OSError as error:
+            told = f"{clean(str(file), 200)} could not be written: {error.strerror}."
+            self.app.notify(told, severity="warning", timeout=10)
+            return
+        if written is not None:
+            beside = f", and {len(written) - 1} plots beside it" if len(written) > 1 else ""
+            self.app.notify(f"Written: {clean(str(file), 200)}{beside}.", timeout=10)
+
     def action_plot(self) -> None:
         """Percentiles of the listed runs against utilization and KV cache, real runs apart from simulated ones."""
-        listed = {int(option.id or 0) for option in self.query_one(OptionList).options}
-        entries = [entry for entry in self._entries if entry.id in listed]
+        entries = self._listed()
         plots = [
             plot
             for simulated in (False, True)
@@ -187,3 +237,9 @@ class HistoryScreen(ModalScreen[None]):
 
     def _read(self, title: str, lines: Sequence[str]) -> None:
         self.app.push_screen(TextDialog(title, [[(line, "")] for line in lines]))
+
+
+def _found(name: str) -> tuple[Path, bool]:
+    """The whole path of a file, and whether it is there."""
+    file = Path(name).expanduser().absolute()
+    return file, file.exists()
