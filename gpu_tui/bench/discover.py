@@ -7,7 +7,6 @@ must prove what it is, is asked nothing but its description, and never sees the 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from gpu_tui.bench.shapes import LocalModel, WhisperSize
 from gpu_tui.bench.sizes import local_size, size_of
 from gpu_tui.bench.untrusted import shown, shown_url
 from gpu_tui.bench.vllm_metrics import VllmMetrics
-from gpu_tui.bench.whisper_folder import EXTRA, NOT_INSTALLED, look
+from gpu_tui.bench.whisper_folder import installed, look
 from gpu_tui.errors import EndpointError
 
 TIMEOUT_S = 5.0
@@ -199,8 +198,7 @@ def _local(plan: MeasurePlan) -> Found:
     path = Path(plan.stt_local or "")
     try:
         folder = look(path)
-        if importlib.util.find_spec(EXTRA) is None:  # looks for it without loading it
-            raise EndpointError(*NOT_INSTALLED)
+        installed()
     except EndpointError as error:
         return Found(reason=f"unmeasured: {error}")
     size, notes = local_size(plan, str(path), folder.size)

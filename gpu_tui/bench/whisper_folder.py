@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import struct
 from collections.abc import Iterator
@@ -65,6 +66,16 @@ def look(path: Path) -> WhisperFolder:
             f"{where} is no Whisper model for CTranslate2: its {_MODEL} is another's.", _CONVERT
         ) from None
     return WhisperFolder(path=path, size=size)
+
+
+def installed() -> None:
+    """Look for faster-whisper without loading it.
+
+    Raises:
+        EndpointError: it is not there.
+    """
+    if importlib.util.find_spec(EXTRA) is None:
+        raise EndpointError(*NOT_INSTALLED)
 
 
 class _NotWhisper(Exception):

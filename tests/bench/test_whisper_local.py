@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -158,3 +160,12 @@ async def test_it_sees_the_gpu_that_is_measured_on(opened: Opened, monkeypatch: 
             await whisper.load()
             (pid,) = children()
             assert psutil.Process(pid).environ()["CUDA_VISIBLE_DEVICES"] == wanted
+
+
+async def test_an_interruption_of_the_terminal_is_the_parent_s_to_act_upon(opened: Opened) -> None:
+    async with opened() as whisper:
+        await whisper.load()
+        (pid,) = children()
+        os.kill(pid, signal.SIGINT)
+        await asyncio.sleep(0.2)
+        assert (await whisper.transcribe()).latency_s is not None

@@ -4,16 +4,18 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.bench.whispers import environment, folder
 from tests.standin import DRIVER_NOT_LOADED, GPU_IS_LOST, HANG, Device, Process, Sleepers, StandIn, State, known_machine
 
 
-def run(standin: StandIn, *words: str, driver: bool = True) -> subprocess.CompletedProcess[str]:
+def run(standin: StandIn, *words: str, driver: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gpu_tui", *words]
-    env = standin.env(driver=driver)
+    env = standin.env(driver=driver) | more
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -144,3 +146,20 @@ def test_doctor(standin: StandIn, sleepers: Sleepers) -> None:
     assert "driver 580.65.06" in found["driver"]["message"]
     assert "known for 4 of 4 processes" in found["GPU 0"]["message"]
     assert found["LLM endpoint"]["level"] == "warn"
+
+
+def test_doctor_looks_at_a_local_whisper_and_loads_nothing(
+    standin: StandIn, sleepers: Sleepers, tmp_path: Path
+) -> None:
+    known_machine(standin, sleepers)
+    model = folder(tmp_path / "mine")
+
+    def told(path: Path) -> str:
+        named = {"GPU_TUI_ENDPOINTS_STT_LOCAL": str(path), **environment(load="exit:loaded")}
+        done = run(standin, "doctor", **named)
+        assert "STT endpoint" not in done.stdout
+        return " ".join(done.stdout.split())
+
+    where = "from GPU_TUI_ENDPOINTS_STT_LOCAL: endpoints.stt_local"
+    assert f"✓ STT local model {model} (whisper tiny.en) {where}" in told(model)
+    assert f"! STT local model {tmp_path} is no Whisper model for CTranslate2: it has no model.bin." in told(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 from gpu_tui import config, wiring
 from gpu_tui.cli import exit_codes, output
@@ -137,7 +138,11 @@ def _endpoints(options: wiring.Options, settings: Settings, snapshot: Snapshot) 
     except GpuTuiError as error:
         yield Finding("endpoints", Level.WARN, error.message, error.remedy)
         return
+    if plan.stt_local is not None:
+        yield _whisper(Path(plan.stt_local), plan.stt_local_origin)
     for kind, found in (("LLM", plan.llm_urls), ("STT", plan.stt_urls)):
+        if kind == "STT" and plan.stt_local is not None:
+            continue
         listening = [one for one in found if answers(one.url)]
         if listening:
             told = ", ".join(f"{clean(one.url, 80)} from {clean(one.origin, 80)}" for one in listening[:3])
@@ -145,3 +150,16 @@ def _endpoints(options: wiring.Options, settings: Settings, snapshot: Snapshot) 
         else:
             remedy = f"Start the service, or name it: gpu-tui measure --{kind.lower()} URL, or [endpoints] in the file."
             yield Finding(f"{kind} endpoint", Level.WARN, "none is listening", remedy)
+
+
+def _whisper(folder: Path, origin: str) -> Finding:
+    """Whether a local model could be measured; it is not loaded."""
+    from gpu_tui.bench.whisper_folder import installed, look
+
+    try:
+        size = look(folder).size
+        installed()
+    except GpuTuiError as error:
+        return Finding("STT local model", Level.WARN, error.message, error.remedy)
+    told = f"{clean(str(folder), 120)}{f' (whisper {size})' if size else ''} from {clean(origin, 80)}"
+    return Finding("STT local model", Level.OK, told)
