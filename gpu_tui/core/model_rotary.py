@@ -34,7 +34,7 @@ def rotary_elements(config: ConfigReader, attentions: list[Attention | None]) ->
     """Elements of all tables; 0 where the model has none or its positions are not told."""
     kind = config.text("model_type") or ""
     positions = config.integer("max_position_embeddings", "seq_length", "max_seq_len", "model_max_length")
-    layers = [layer for layer in attentions if layer is not None]
+    layers = {layer for layer in attentions if layer is not None}
     if positions is None or kind in _NONE or config.text("position_embedding_type") in _OFF or config.flag("alibi"):
         return 0
     tables = {(_width(config, layer), _positions(config, positions, _scaling_of(layer))) for layer in layers}

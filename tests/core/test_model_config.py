@@ -188,7 +188,7 @@ def test_the_band_holds_what_vllm_loaded(name: str, ranks: int, gib: float) -> N
     )
     assert least <= gib <= most
     assert gib / middle == pytest.approx(1, abs=0.02 if found.quantization or name == "bamba-9b" else 0.007)
-    assert (most - least) / middle < (0.21 if found.quantization else 0.08)
+    assert (most - least) / middle < (0.21 if found.quantization else 0.09)
 
 
 def test_padded_experts_are_loaded_but_are_no_parameters() -> None:
