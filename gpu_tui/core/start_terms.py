@@ -209,6 +209,11 @@ def _graphs_may_count(options: StartOptions) -> bool:
     return not (usage and TermName.CUDA_GRAPHS not in options.given)
 
 
+def cuda_graphs(options: StartOptions) -> Term:
+    """What capturing CUDA graphs takes, whether this release takes it off the KV cache or puts it on top."""
+    return _graphs(options)
+
+
 def _graphs(options: StartOptions) -> Term:
     """What this release takes off for CUDA graphs: nothing when they are off."""
     if options.enforce_eager:
