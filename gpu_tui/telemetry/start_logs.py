@@ -50,6 +50,8 @@ class _Place:
 
     path: Path
     source: str
+    rotated: Path | None = None
+    """Where its beginning went when the log was rotated."""
 
 
 class StartLogs:
@@ -84,7 +86,8 @@ class StartLogs:
 
         missing: list[str] = []
         if path is not None:
-            found = self._file(_Place(path=path, source=f"log file {clean(str(path))}"), missing, out_of_time)
+            place = _Place(path=path, source=f"log file {clean(str(path))}", rotated=_rotated(path))
+            found = self._file(place, missing, out_of_time)
             return replace(found or FoundLog(remedy=_REMEDY), missing=tuple(missing))
         found = self._anywhere(pids, started_at, missing, out_of_time)
         if found is None:
@@ -116,7 +119,9 @@ class StartLogs:
         log = parse_start_log(lines_of(read.text))
         if not _tells(log):
             missing.append(f"The {place.source} holds no start of vLLM.")
-            return None
+            if place.rotated is None or not os.access(place.rotated, os.R_OK):
+                return None
+            return self._file(_Place(path=place.rotated, source=f"{place.source}.1"), missing, out_of_time)
         return FoundLog(log=log, source=place.source, age_s=max(0.0, self._clock.wall() - read.modified_at))
 
     def _outputs(self, pids: Sequence[int]) -> tuple[_Place, ...]:
@@ -133,7 +138,7 @@ class StartLogs:
                 except OSError:
                     continue
                 if stat.S_ISREG(status.st_mode):
-                    place = _Place(path=path, source=f"log file {clean(name)}")
+                    place = _Place(path=path, source=f"log file {clean(name)}", rotated=_rotated(Path(name)))
                     found.setdefault((status.st_dev, status.st_ino), place)
         return tuple(found.values())
 
@@ -154,15 +159,21 @@ class StartLogs:
         name = who.container[:12]
         docker = self._root / "var/lib/docker/containers" / who.container / f"{who.container}-json.log"
         if self._exists(docker, f"docker's log of container {name}", missing):
-            yield _Place(path=docker, source=f"docker container {name}")
-        own = ".local/share/containers/storage/overlay-containers"
-        home = self._home if self._home is not None else Path.home()
-        for storage in (self._root / "var/lib/containers/storage/overlay-containers", home / own):
+            yield _Place(path=docker, source=f"docker container {name}", rotated=_rotated(docker))
+        for storage in self._podman_storages():
             path = storage / who.container / "userdata/ctr.log"
             if self._exists(path, f"podman's log of container {name}", missing):
                 yield _Place(path=path, source=f"podman container {name}")
         for path in self._pod_logs(who):
             yield _Place(path=path, source=f"Kubernetes log {clean(path.name)}")
+
+    def _podman_storages(self) -> tuple[Path, ...]:
+        system = self._root / "var/lib/containers/storage/overlay-containers"
+        try:
+            home = self._home if self._home is not None else Path.home()
+        except RuntimeError:  # a user without a home, as in a container
+            return (system,)
+        return (system, home / ".local/share/containers/storage/overlay-containers")
 
     def _pod_logs(self, who: Keeper) -> Iterator[Path]:
         yield from sorted((self._root / "var/log/containers").glob(f"*-{who.container}.log"))
@@ -210,6 +221,11 @@ def _journal_match(who: Keeper) -> tuple[str, str] | None:
         return None
     option = "--unit" if who.user is None else "--user-unit"
     return f"{option}={who.unit}", f"journald {'unit' if who.user is None else 'user unit'} {clean(who.unit)}"
+
+
+def _rotated(path: Path) -> Path:
+    """The name logrotate and docker give to what was written before."""
+    return path.with_name(path.name + ".1") if path.name else path
 
 
 def _tells(log: StartLog) -> bool:

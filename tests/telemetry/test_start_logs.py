@@ -127,6 +127,16 @@ def test_an_output_without_a_start_does_not_end_the_search(machine: Machine) -> 
     assert found.missing == (f"The log file {machine.root}/var/log/wrapper.log holds no start of vLLM.",)
 
 
+def test_a_rotated_log_is_read_where_its_beginning_went(machine: Machine) -> None:
+    name = machine.put("var/log/vllm.log", NOISE)
+    machine.output(name)
+    assert machine.find().log is None
+    machine.put("var/log/vllm.log.1", age_s=3600)
+    found = machine.find()
+    assert (kv_gib(found), found.source, found.age_s) == (6.9, f"log file {name}.1", 3600)
+    assert machine.find(path=name).source == f"log file {name}.1"
+
+
 @pytest.mark.parametrize(
     ("cgroup", "path", "source"),
     [
