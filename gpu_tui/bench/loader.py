@@ -20,7 +20,6 @@ from gpu_tui.bench.plan import MeasurePlan, Mode
 from gpu_tui.bench.progress import Teller
 from gpu_tui.bench.prompts import Prompts
 from gpu_tui.bench.results import llm_done, stt_done
-from gpu_tui.bench.stamps import StampedConnector
 from gpu_tui.bench.stt import Listens, SttProbe
 from gpu_tui.bench.vllm_metrics import VllmMetrics
 from gpu_tui.bench.workload import Clip
@@ -80,6 +79,8 @@ class Loader:
     def __init__(self, plan: MeasurePlan, session: aiohttp.ClientSession, clock: Clock, teller: Teller) -> None:
         self._plan = plan
         self._session = session
+        self.connector = session.connector
+        """Keeps what it knows of the arrivals when the session is closed."""
         self._clock = clock
         self._teller = teller
         self.prompts = Prompts(plan)
@@ -89,12 +90,6 @@ class Loader:
         """The local model, once it is loaded; None where a server is measured."""
         self.seen: list[Outcomes[Any]] = []
         """Outcomes of every load and warm-up: a server that ran out of memory may have said so in any."""
-
-    @property
-    def kernel_stamps(self) -> bool | None:
-        """Whether arrivals are the kernel's stamps, or those of reading; None while nothing has arrived."""
-        connector = self._session.connector
-        return isinstance(connector, StampedConnector) and connector.kernel_stamps
 
     def llm_probe(self, endpoint: Endpoint) -> LlmProbe:
         """A probe of this endpoint with the plan's answer length."""

@@ -6,7 +6,11 @@ from gpu_tui.bench.discover import Endpoint
 from gpu_tui.bench.events import Generator, LlmResult
 from gpu_tui.bench.loader import Loader
 from gpu_tui.bench.plan import MeasurePlan
+from gpu_tui.bench.stamps import LATE_S, StampedConnector
 from gpu_tui.bench.untrusted import shown_url
+
+_TOO_LATE = 0.05
+"""Then a p95 of the gaps between tokens is touched."""
 
 
 def told_after(plan: MeasurePlan, loader: Loader, llm: LlmResult | None) -> list[str]:
@@ -16,12 +20,22 @@ def told_after(plan: MeasurePlan, loader: Loader, llm: LlmResult | None) -> list
         notes.append(f"{len(plan.prompts)} prompts for {llm.n} requests: repeated ones may come from a prefix cache.")
     if plan.prompt_tokens is not None and not plan.prompts and plan.wants_llm and not loader.prompts.calibrated:
         notes.append("The server did not tell how it counts tokens: the length of the prompts is an estimate.")
-    if loader.kernel_stamps is False:
-        notes.append("This kernel does not stamp what arrives: the figures hold the client's own lateness.")
+    notes += _of_arrivals(loader.connector)
     unsent = sum(outcomes.errors["not_sent"] for outcomes in loader.seen)
     if unsent:
         notes.append(f"{unsent} requests could not be sent when they were due: the rate is beyond the server.")
     return notes
+
+
+def _of_arrivals(connector: object) -> list[str]:
+    if not isinstance(connector, StampedConnector) or connector.kernel_stamps is False:
+        return ["This kernel does not stamp what arrives: the figures hold the client's own lateness."]
+    if connector.late_share <= _TOO_LATE:
+        return []
+    return [
+        f"{connector.late_share:.0%} of what arrived was read more than {1000 * LATE_S:.0f} ms late, so busy is this"
+        " machine: tokens that came closer together are told as one arrival."
+    ]
 
 
 def generator_of(loader: Loader) -> Generator:

@@ -32,6 +32,9 @@ _CONTROL_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 _AT_ONCE_S = 20e-6
 """Three readings of a clock take a microsecond; when they took longer, another process had the core between them."""
 _TRIES = 4
+LATE_S = 0.005
+"""Bytes that wait longer than this to be read are counted: tokens are often 5 to 10 ms apart, and the kernel keeps one
+stamp for all that wait together."""
 
 
 class StampedSocket(socket.socket):
@@ -132,7 +135,8 @@ class _Wire:
         self._clock = clock
         self.now = clock.monotonic
         self.sockets: WeakValueDictionary[int, StampedSocket] = WeakValueDictionary()
-        self.stamped: bool | None = None
+        self.reads = self.late = 0
+        self.stamped = False
 
     def make(self, address: aiohttp.AddrInfoType) -> StampedSocket:
         family, kind, protocol, _, _ = address
@@ -147,8 +151,13 @@ class _Wire:
         So a wall clock that is set between an arrival and its reading cannot do more harm than that.
         """
         stamp = made.stamp if made is not None else None
-        self.stamped = bool(self.stamped) or stamp is not None
-        return self.now() if stamp is None else max(since, on_monotonic(stamp, self._clock))
+        self.reads += 1
+        if stamp is None:
+            return self.now()
+        self.stamped = True
+        at = max(since, on_monotonic(stamp, self._clock))
+        self.late += self.now() - at > LATE_S
+        return at
 
 
 class _Handler(ResponseHandler):
@@ -218,4 +227,9 @@ class StampedConnector(aiohttp.TCPConnector):
     @property
     def kernel_stamps(self) -> bool | None:
         """Whether the kernel said when anything arrived; None while nothing has."""
-        return self._wire.stamped
+        return self._wire.stamped if self._wire.reads else None
+
+    @property
+    def late_share(self) -> float:
+        """Of all that arrived, the part that was read more than `LATE_S` later; 0 where the kernel does not tell."""
+        return self._wire.late / self._wire.reads if self._wire.reads else 0.0

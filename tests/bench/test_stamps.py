@@ -264,15 +264,29 @@ async def test_without_our_connections_an_answer_is_stamped_as_it_is_read() -> N
     assert now() > timings.ended
 
 
-def notes_of(session: aiohttp.ClientSession) -> list[str]:
+def loader_of(session: aiohttp.ClientSession) -> Loader:
     plan, clock = MeasurePlan(), SystemClock()
-    return told_after(plan, Loader(plan, session, clock, Teller(plan, lambda _event: None, clock)), None)
+    return Loader(plan, session, clock, Teller(plan, lambda _event: None, clock))
 
 
-async def test_a_run_whose_arrivals_are_not_the_kernels_says_so(session: aiohttp.ClientSession) -> None:
-    assert notes_of(session) == []  # nothing has arrived
-    await asked(session, streaming(itl=0.05))
-    assert notes_of(session) == []
+def notes_of(session: aiohttp.ClientSession) -> list[str]:
+    return told_after(MeasurePlan(), loader_of(session), None)
+
+
+async def test_a_run_whose_arrivals_are_not_the_kernels_says_so() -> None:
+    async with open_session(1, SystemClock()) as session:
+        loader = loader_of(session)
+        assert told_after(MeasurePlan(), loader, None) == []  # nothing has arrived
+        await asked(session, streaming(itl=0.05))
+    assert "does not stamp" not in str(told_after(MeasurePlan(), loader, None))
     async with aiohttp.ClientSession() as plain:
         (note,) = notes_of(plain)
     assert "does not stamp" in note
+
+
+async def test_a_run_that_was_read_late_says_so(session: aiohttp.ClientSession) -> None:
+    with elsewhere(streaming(ttft=LATE_S, itl=2 * LATE_S, chunks=2)) as server:
+        asking = asyncio.ensure_future(probe(session, server.url).ask("hello"))
+        asyncio.get_running_loop().call_later(LATE_S / 2, time.sleep, LATE_S)
+        await asking
+    assert [("read more than 5 ms late" in note or "does not stamp" in note) for note in notes_of(session)] == [True]

@@ -133,6 +133,8 @@ def compare(pattern: str, concurrency: int, other: Aiperf | None) -> None:
         told = tell(pattern, concurrency, result.llm, server.truth(concurrency))
         cost = f"child {result.generator.share:.1%} of a core, {result.generator.cpu_ms_per_request} ms a request"
         say(f"{told}  {cost}")
+        for note in result.notes:
+            say(f"  {note}")
         if other is None:
             return
         theirs = other.measure(server.url, concurrency=concurrency, count=count)

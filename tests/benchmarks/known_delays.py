@@ -33,20 +33,20 @@ def _end(tokens: int) -> bytes:
     return _chunk(event({**FORM, "choices": [], "usage": counts}) + DONE) + b"0\r\n\r\n"
 
 
-class Listener(socket.socket):
-    """Accepts sockets that keep the kernel's stamps; `accepted` has the newest of each descriptor."""
+class Listener(StampedSocket):
+    """Accepts sockets that keep the kernel's stamps from their first byte on; `accepted` has the newest by number."""
 
     def __init__(self) -> None:
         # asyncio turns Nagle off only where TCP is named.
         super().__init__(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self.accepted: dict[int, StampedSocket] = {}
+        self.ask_for_stamps()  # what it accepts inherits that
         self.bind(("127.0.0.1", 0))
         self.listen(512)
 
     def accept(self) -> tuple[StampedSocket, Any]:
         plain, address = super().accept()
         stamped = StampedSocket(plain.family, plain.type, plain.proto, fileno=plain.detach())
-        stamped.ask_for_stamps()
         self.accepted[stamped.fileno()] = stamped
         return stamped, address
 
