@@ -27,6 +27,7 @@ from tests.tui.harness import (
     interference_run,
     make_app,
     no_driver,
+    scaled,
     scenario_at,
     voice_run,
 )
@@ -76,6 +77,22 @@ async def compared(app: GpuTuiApp, pilot: Any) -> None:
     await pilot.pause(0.5)
 
 
+async def runs_plotted(app: GpuTuiApp, pilot: Any) -> None:
+    """Runs of the journal against utilization, with the target."""
+    for seed, share in enumerate((0.45, 0.5, 0.5, 0.55, 0.6, 0.65, 0.7)):
+        summary = finished_run(seed=seed).summary
+        assert summary is not None
+        by = 2.1 - 1.9 * share
+        llm = msgspec.structs.replace(summary.llm, e2e_ms=scaled(summary.llm and summary.llm.e2e_ms, 1.3 * by))
+        shares = Utilization(actual=share, planned=share)
+        summary = msgspec.structs.replace(summary, llm=llm, gpu_memory_utilization=shares)
+        wiring.record_run(app.settings, app.options, app.explorer.snapshot, app.explorer.books(), None, summary)
+    await pilot.press("H")
+    await pilot.pause(0.5)
+    await pilot.press("p", *["right"] * 5)
+    await pilot.pause(0.5)
+
+
 async def gpu_list(app: GpuTuiApp, pilot: Any) -> None:
     """The list of GPUs."""
     await pilot.press("g", "down", "down")
@@ -101,6 +118,7 @@ PICTURES = (
     Picture("interference", "gpu-tui: interference", interference),
     Picture("voice-turn", "gpu-tui: voice turns", voice),
     Picture("history-compare", "gpu-tui: two runs compared", compared),
+    Picture("runs-plotted", "gpu-tui: runs against utilization", runs_plotted),
     Picture("several-gpus", "gpu-tui: several GPUs", gpu_list, scenario="h100x8"),
     Picture("driver-missing", "gpu-tui: no driver", source=no_driver),
     Picture("small-80x24", "gpu-tui: 80×24", invalid, size=(80, 24)),
@@ -146,12 +164,12 @@ def to_png(svg: str) -> bytes:
 
 
 def main() -> None:
-    """Draw them all."""
-    # The journal of whoever draws is nobody's business here.
-    os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="gpu-tui-pictures-")
+    """Draw them all, each with a journal of its own."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots")
     folder.mkdir(exist_ok=True)
     for picture in PICTURES:
+        # The journal of whoever draws is nobody's business here.
+        os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="gpu-tui-pictures-")
         svg = asyncio.run(draw(picture))
         (folder / f"{picture.name}.svg").write_text(svg, encoding="utf-8", newline="\n")
         (folder / f"{picture.name}.png").write_bytes(to_png(svg))

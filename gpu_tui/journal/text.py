@@ -28,16 +28,39 @@ def listed(entries: Sequence[Entry]) -> list[str]:
 
 
 def _line(entry: Entry) -> str:
-    figures = entry.figures
-    pairs = [
-        f"{_ms(figures.get(f'{name}_p50_ms'))}/{_ms(figures.get(f'{name}_p95_ms'))}" for name in ("llm_ttft", "stt")
-    ]
+    figures, pairs = entry.figures, _pairs(entry)
     line = (
         f"{entry.id:>4}  {when(entry.started_at):<16}  {entry.kind:<8}  {utilization(entry):<11} "
         f"{verdict(entry.status):<8}{pairs[0]:>14}{pairs[1]:>13}{_count(figures.get('errors')):>4}"
         f"{'  SIMULATED' if entry.simulated else ''}"
     )
     return f"{line}  {clean(entry.note, max(1, WIDTH - len(line)))}" if entry.note else line
+
+
+_NARROW_HEAD = f"{'ID':>4} {'STARTED':<11} {'KIND':<4} {'UTIL':<10} V{'TTFT':>10}{'STT':>10}{'ERR':>4}"
+_SIGNS = {"valid": "✓", "invalid_production": "✗", "unknown": "?"}
+
+
+def listed_narrow(entries: Sequence[Entry]) -> list[str]:
+    """The same in at most 62 cells: no year, p50/p95 without saying so, the verdict as a sign, no note."""
+    return [_NARROW_HEAD, *(_narrow_line(entry) for entry in entries)]
+
+
+def _narrow_line(entry: Entry) -> str:
+    ttft, stt = _pairs(entry)
+    sign = _SIGNS.get(entry.status or "", _NOTHING)
+    return (
+        f"{entry.id:>4} {when(entry.started_at)[5:]:<11} {entry.kind[:4]:<4} {utilization(entry)[:10]:<10} {sign}"
+        f"{ttft:>10}{stt:>10}{_count(entry.figures.get('errors')):>4}{' SIM' if entry.simulated else ''}"
+    )
+
+
+def _pairs(entry: Entry) -> list[str]:
+    """p50/p95 of TTFT and of STT."""
+    figures = entry.figures
+    return [
+        f"{_ms(figures.get(f'{name}_p50_ms'))}/{_ms(figures.get(f'{name}_p95_ms'))}" for name in ("llm_ttft", "stt")
+    ]
 
 
 def when(started_at: str) -> str:

@@ -76,7 +76,7 @@ def voice_summary(voice: Any) -> list[Line]:
 
 
 def voice_bars(turns: Sequence[Any], budget_ms: float | None, width: int, height: int) -> list[Line]:
-    """The newest turns, one stacked bar each; ``|`` marks the budget.
+    """The newest turns, one stacked bar each; ``|`` marks the budget, ``!`` what is above it.
 
     Args:
         turns: shape `gpu_tui.bench.shapes.VoiceTurn`; failed ones are named, not drawn.
@@ -120,4 +120,5 @@ def _bar(turn: Any, budget_ms: float | None, longest: float, cells: int) -> Line
             line[-1] = (line[-1][0] + text, tones)
         else:
             line.append((text, tones))
-    return [*line, (f"{ms(running):>7}", "")]
+    over = budget_ms is not None and running > budget_ms
+    return [*line, (f"{ms(running):>7}{'!' if over else ''}", "warn" if over else "")]

@@ -18,7 +18,7 @@ from gpu_tui.journal.compare import Comparison, Row, compare
 from gpu_tui.journal.export import comparison_object, csv_text, entry_object, markdown_text, pictures, run_object
 from gpu_tui.journal.records import FIGURES, figures_of
 from gpu_tui.journal.scatter import plot
-from gpu_tui.journal.text import compared, detailed, listed
+from gpu_tui.journal.text import compared, detailed, listed, listed_narrow
 from tests.journal.runs import llm_samples, run, summary
 
 
@@ -153,6 +153,15 @@ def test_a_list_has_a_line_a_run(journal: Journal) -> None:
     assert "? → 0.55" in lines[1]
     assert "60.0/120" in lines[2]
     assert "SIMULATED" not in lines[2]
+
+
+def test_a_narrow_list_fits_a_small_terminal(journal: Journal) -> None:
+    lines = listed_narrow(journal.entries())
+    assert len(lines) == 5
+    assert max(map(len, lines)) <= 62
+    assert [line.split()[-1] == "SIM" for line in lines[1:]] == [True, False, False, False]
+    assert "60.0/120" in lines[2]
+    assert [sign in lines[2] for sign in "✓✗"] == [True, False]
 
 
 def test_one_run_in_full(journal: Journal) -> None:

@@ -141,6 +141,14 @@ def finished_run(requests: int = 20, seed: int = 7) -> RunView:
     return RunView(state="done", requests=(*llm, *stt), summary=summary, planned=0.5, simulated=True, runs=(summary,))
 
 
+def scaled(made: Figure | None, by: float) -> Figure | None:
+    """The same figure of services that are slower by a factor."""
+    if made is None:
+        return None
+    fields = {name: round(getattr(made, name) * by, 1) for name in ("p50", "p95", "p99", "min", "max", "mean")}
+    return Figure(**fields, n=made.n)
+
+
 def watched(windows: dict[str, tuple[float, float]], seed: int = 7) -> MachineSeries | None:
     """What the known machine might do meanwhile: busier under the LLM, busiest under both."""
     dice = random.Random(seed)
@@ -179,16 +187,10 @@ def interference_run(seed: int = 7) -> RunView:
     assert llm is not None
     assert stt is not None
 
-    def slower(made: Figure | None, by: float) -> Figure | None:
-        if made is None:
-            return None
-        fields = {name: round(getattr(made, name) * by, 1) for name in ("p50", "p95", "p99", "min", "max", "mean")}
-        return Figure(**fields, n=made.n)
-
     beside = msgspec.structs.replace(
-        llm, ttft_ms=slower(llm.ttft_ms, 1.42), itl_ms=slower(llm.itl_ms, 1.18), e2e_ms=slower(llm.e2e_ms, 1.21)
+        llm, ttft_ms=scaled(llm.ttft_ms, 1.42), itl_ms=scaled(llm.itl_ms, 1.18), e2e_ms=scaled(llm.e2e_ms, 1.21)
     )
-    together = Together(llm=beside, stt=msgspec.structs.replace(stt, latency_ms=slower(stt.latency_ms, 1.63)))
+    together = Together(llm=beside, stt=msgspec.structs.replace(stt, latency_ms=scaled(stt.latency_ms, 1.63)))
     ratios = {"llm_ttft": 1.42, "llm_itl": 1.18, "llm_e2e": 1.21, "stt_latency": 1.63}
     slowdown: dict[str, Ratio | None] = {name: Ratio(p50=by, p95=by) for name, by in ratios.items()}
     windows = {"stt_alone": (1.0, 9.0), "llm_alone": (10.0, 23.0), "together": (24.0, 45.0)}

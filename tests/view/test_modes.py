@@ -41,7 +41,8 @@ def test_a_bar_is_as_long_as_its_stages_and_marks_the_budget() -> None:
     legend, bar = (plain(line) for line in voice_bars([turn], 300.0, 92, 5))
     assert "| budget" in legend
     assert bar.count("▓") == 40 - (bar[4:].index("|") < 60)
-    assert bar.rstrip().endswith("400")
+    assert bar.rstrip().endswith("400!"), "above the budget"
+    assert plain(voice_bars([turn], 400.0, 92, 5)[1]).rstrip().endswith("400"), "and within it"
     assert "|" not in plain(voice_bars([turn], None, 92, 5)[0])
     failed = VoiceTurn(index=1, error="stt_timeout")
     assert "failed: stt_timeout" in plain(voice_bars([failed], None, 92, 5)[1])

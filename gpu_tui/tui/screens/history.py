@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 MOST = 500
 """Runs that are listed; `gpu-tui history --limit` has no such bound."""
 
+WIDE = 118
+"""Columns of a terminal from which a line of the list has room for year, verdict and note."""
+
 Work = Callable[["Journal"], Any]
 
 
@@ -65,7 +68,7 @@ class HistoryScreen(ModalScreen[None]):
         """Filter, head, list."""
         with Vertical(classes="dialog") as box:
             box.border_title = "History of runs"
-            box.border_subtitle = "enter show, space mark, c compare, p plot, e export, x delete, / filter"
+            box.border_subtitle = "enter show, space mark, c compare, p plot, e export, x del, / find"
             yield Input(placeholder="words to look for, as in: tui valid 2026-11", compact=True, id="history-filter")
             yield Static("", id="history-head")
             yield OptionList(id="history-list")
@@ -75,6 +78,10 @@ class HistoryScreen(ModalScreen[None]):
         self.query_one(Input).display = False
         await self._reload()
         self.query_one(OptionList).focus()
+
+    def on_resize(self) -> None:
+        """Another size may have room for other lines."""
+        self._show()
 
     async def _work(self, work: Work, writable: bool = False) -> Any:
         """Do it on a thread; a mistake of the journal is told, and None comes back."""
@@ -89,19 +96,20 @@ class HistoryScreen(ModalScreen[None]):
         self._show()
 
     def _show(self) -> None:
-        from gpu_tui.journal.text import listed
+        from gpu_tui.journal.text import listed, listed_narrow
 
         words = self.query_one(Input).value.lower().split()
-        head, *lines = listed(self._entries)
         rows = self.query_one(OptionList)
+        _, *lines = listed(self._entries)
+        head, *shown = (listed if self.size.width >= WIDE else listed_narrow)(self._entries)
         at = rows.highlighted or 0
         rows.clear_options()
-        for entry, line in zip(self._entries, lines, strict=True):
+        for entry, line, short in zip(self._entries, lines, shown, strict=True):
             if all(word in line.lower() for word in words):
                 mark = "▸ " if entry.id == self._marked else "  "
-                rows.add_option(Option(content([[(mark, "key"), (line, "")]]), id=str(entry.id)))
+                rows.add_option(Option(content([[(mark, "key"), (short, "")]]), id=str(entry.id)))
         count = rows.option_count
-        told = "  " + head if count else "No runs yet: r measures." if not self._entries else "No run has these words."
+        told = "   " + head if count else "No runs yet: r measures." if not self._entries else "No run has these words."
         self.query_one("#history-head", Static).update(Content(told))
         rows.highlighted = min(at, count - 1) if count else None
 
