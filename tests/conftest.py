@@ -14,6 +14,25 @@ pytest_plugins = ["tests.standin.fixtures"] if importlib.util.find_spec("tests.s
 settings.register_profile("gpu-tui", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("gpu-tui")
 
+_left_out = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of real services install some 3 GB: they run where `-m` asks for them, and nowhere else."""
+    if "real" in config.option.markexpr:
+        return
+    real = [item for item in items if item.get_closest_marker("real")]
+    if real:
+        items[:] = [item for item in items if item not in real]
+        config.hook.pytest_deselected(items=real)
+        config.stash[_left_out] = len(real)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What was left out is told, so that nobody takes a green run for more than it is."""
+    if left_out := config.stash.get(_left_out, 0):
+        terminalreporter.line(f"Left out: {left_out} tests of real vLLM and Whisper; -m real runs them.", yellow=True)
+
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
