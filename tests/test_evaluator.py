@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -228,6 +228,16 @@ def test_a_partitioned_gpu_is_unmeasured() -> None:
     assert "MIG" in result.validation_reason
 
 
+LIVE = replace(KLOROS, simulated=False)
+
+
+def test_what_a_simulated_server_tells_is_assumed() -> None:
+    origin = evaluator(KLOROS, FakeBench(cached())).evaluate(u(0.50)).concurrent_capacity_origin
+    assert origin is not None
+    assert origin["kind"] == "assumed"
+    assert origin["source"].endswith("a request; simulated")
+
+
 def cached(**more: Any) -> BenchResult:
     given: dict[str, Any] = {
         "llm_ms": 200.0,
@@ -242,7 +252,7 @@ def cached(**more: Any) -> BenchResult:
 
 
 def test_the_capacity_is_the_live_server_s_kv_cache_by_the_workload_s_length() -> None:
-    result = evaluator(bench=FakeBench(cached())).evaluate(u(0.50))
+    result = evaluator(LIVE, FakeBench(cached())).evaluate(u(0.50))
     assert result.concurrent_capacity == 8112 // 122 == 66
     assert result.concurrent_capacity_origin == {
         "kind": "measured",
@@ -255,11 +265,11 @@ def test_the_capacity_is_the_live_server_s_kv_cache_by_the_workload_s_length() -
 
 
 def test_a_capacity_by_blocks_is_derived_and_another_server_s_is_a_proxy() -> None:
-    derived = evaluator(bench=FakeBench(cached(kv_cache_origin="derived"))).evaluate(u(0.50))
+    derived = evaluator(LIVE, FakeBench(cached(kv_cache_origin="derived"))).evaluate(u(0.50))
     assert derived.concurrent_capacity_origin is not None
     assert derived.concurrent_capacity_origin["kind"] == "derived"
     for at, words in ((0.45, "which runs at 0.45"), (None, "which does not tell its utilization")):
-        got = evaluator(bench=FakeBench(cached(measured_at_utilization=at))).evaluate(u(0.50))
+        got = evaluator(LIVE, FakeBench(cached(measured_at_utilization=at))).evaluate(u(0.50))
         assert got.concurrent_capacity_origin is not None
         assert got.concurrent_capacity_origin["source"].endswith(
             f"; a proxy: those of the server, {words}, not of one at 0.5"

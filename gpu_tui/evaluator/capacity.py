@@ -40,12 +40,13 @@ def by_free_memory(report: CheckReport) -> Capacity | None:
     return Capacity(requests=max(1, int(mib // MIB_A_REQUEST)), kind=OriginKind.ASSUMED, source=source)
 
 
-def by_kv_cache(got: BenchResult, *, proxy_for: float | None) -> Capacity | None:
+def by_kv_cache(got: BenchResult, *, proxy_for: float | None, simulated: bool = False) -> Capacity | None:
     """max(1, ⌊KV-cache tokens / tokens of a request⌋): requests whose whole context fits at once.
 
     Args:
         got: the run. Tokens of a request are its prompt's and its answer's, as the server counted them.
         proxy_for: the candidate's utilization, where the server that was measured does not run at it.
+        simulated: the server is the demo's, and its figures are invented.
 
     Returns:
         None where the server tells either figure not.
@@ -60,4 +61,6 @@ def by_kv_cache(got: BenchResult, *, proxy_for: float | None) -> Capacity | None
         at = got.measured_at_utilization
         runs = "which does not tell its utilization" if at is None else f"which runs at {at:g}"
         source += f"; a proxy: those of the server, {runs}, not of one at {proxy_for:g}"
+    if simulated:
+        kind, source = OriginKind.ASSUMED, f"{source}; simulated"
     return Capacity(requests=max(1, math.floor(tokens / each)), kind=kind, source=source)

@@ -201,7 +201,7 @@ class Evaluator:
         oom = bool(got.oom_events)
         nothing = got.stt_ms is None and got.llm_ms is None
         status = ResultStatus.FAIL if oom else ResultStatus.UNMEASURED if nothing else ResultStatus.PASS
-        judged = _with_capacity(judged, got)
+        judged = _with_capacity(judged, got, simulated=seen.snapshot.simulated)
         score = 0.0
         if status is ResultStatus.PASS:
             capacity, memory_pct = judged.concurrent_capacity, planned_memory_pct(report)
@@ -240,10 +240,10 @@ class Evaluator:
         )
 
 
-def _with_capacity(judged: Result, got: BenchResult) -> Result:
+def _with_capacity(judged: Result, got: BenchResult, *, simulated: bool) -> Result:
     """The capacity by the live server's KV cache, where it tells enough; else what free memory says stands."""
     share = judged.vllm_memory_util
-    capacity = by_kv_cache(got, proxy_for=None if _same(got, share) else share)
+    capacity = by_kv_cache(got, proxy_for=None if _same(got, share) else share, simulated=simulated)
     if capacity is None:
         return judged
     return replace(judged, concurrent_capacity=capacity.requests, concurrent_capacity_origin=capacity.origin)

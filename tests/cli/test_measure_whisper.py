@@ -140,7 +140,10 @@ def test_the_evaluator_fails_a_candidate_whose_local_model_ran_out_of_memory(
     assert found["status"] == status
     assert (found["oom_events"] > 0, found["fitness"] > 0) == (status == "fail", status == "pass")
     # The demo's LLM tells of its KV cache: 8112 tokens, by prompts of 64 words and answers of 32 tokens.
-    assert found["concurrent_capacity_origin"]["kind"] == "measured"
+    origin = found["concurrent_capacity_origin"]
+    assert origin["kind"] == "assumed", "what the demo's server tells is invented"
+    assert origin["source"].startswith("8112 KV-cache tokens (vllm:cache_config_info kv_cache_size_tokens) ÷ 122 ")
+    assert origin["source"].endswith("; simulated")
     assert found["concurrent_capacity"] == 66
     if status == "pass":
         assert (found["whisper_model_size"], found["measured_whisper_size"]) == ("base", "tiny.en")
