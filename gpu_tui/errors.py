@@ -42,3 +42,7 @@ class UsageError(GpuTuiError):
 
 class EndpointError(GpuTuiError):
     """A service to be measured does not answer, or not as the protocol says."""
+
+
+class ModelError(GpuTuiError):
+    """A model cannot be found here, or its files do not mean anything."""
