@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gpu_tui.view.braille import Canvas
-from gpu_tui.view.spans import Line, cut, pad
+from gpu_tui.view.spans import Line, cells, cut, pad
 from gpu_tui.view.text import clean
 
 PHASES = {"stt_alone": "STT alone", "llm_alone": "LLM alone", "together": "both", "run": "whole run"}
@@ -152,9 +152,9 @@ def machine_chart(plot: MachinePlot, width: int, height: int) -> list[Line]:
 class _Frame:
     """The seconds of a run across so many cells."""
 
-    def __init__(self, plot: MachinePlot, cells: int) -> None:
+    def __init__(self, plot: MachinePlot, columns: int) -> None:
         self._plot, self._series = plot, plot.series
-        self._cells = cells
+        self._cells = columns
         ends = [phase.end_s for phase in self._series.phases]
         self._last: float = max(self._series.at_s[-1], *ends, 0.001)
         # A sample stands for the time around it; where the next is farther away than that, nothing was seen.
@@ -162,13 +162,17 @@ class _Frame:
         self._reach = 0.75 * max(self._series.interval_s, (at[-1] - at[0]) / max(1, len(at) - 1))
 
     def names(self) -> Line:
-        """The phases' names where they begin."""
-        text, marks = "", [(self._column(phase.begin_s), phase_name(phase.name)) for phase in self._series.phases]
-        for i, (column, name) in enumerate(marks):
-            room = (marks[i + 1][0] if i + 1 < len(marks) else self._cells) - column
-            name = name if len(name) < room else name.split()[0]
-            text = cut(pad(text, column)[:column] + cut(f"│{name}", room), self._cells)
-        return [(" " * _LEFT + pad(text, self._cells), "key")]
+        """The phases, each from its begin to its end: ``├STT alone───┤``; warm-ups lie between them."""
+        text = ""
+        for phase in self._series.phases:
+            begin = max(self._column(phase.begin_s), cells(text))
+            room = self._column(phase.end_s) - begin + 1
+            name = phase_name(phase.name)
+            name = name if len(name) <= room - 2 else name.split()[0]
+            inner = cut(name, max(0, room - 2))
+            bar = f"├{inner}{'─' * (room - 2 - cells(inner))}┤" if room >= 2 else "│" * max(0, room)
+            text = pad(text, begin) + bar
+        return [(" " * _LEFT + pad(cut(text, self._cells), self._cells), "key")]
 
     def memory(self, rows: int) -> list[Line]:
         """Used memory and, as far as there is room to name them, the services' shares of it."""
@@ -182,7 +186,7 @@ class _Frame:
             values, tone = lines[name]
             canvas.line(self._columns(values), top, tone)
         tones = {name: tone for name, (_, tone) in lines.items()}
-        return self._framed(canvas, {0: f"{top:.0f}", rows - 1: "0"}, labels, tones)
+        return self._framed(canvas, {0: _tick(top), rows - 1: "0"}, labels, tones)
 
     def utilization(self, rows: int) -> list[Line]:
         """GPU utilization, 0 to 100 %."""
@@ -234,6 +238,11 @@ class _Frame:
             ]
             for i, line in enumerate(canvas.lines())
         ]
+
+
+def _tick(mib: float) -> str:
+    """A size in MiB in at most five cells; ``976G`` where that has more digits."""
+    return f"{mib:.0f}" if mib < 99_999.5 else f"{mib / 1024:.0f}G" if mib < 1024 * 9_999 else f"{mib / 1024**2:.0f}T"
 
 
 def _highest(values: Sequence[float | None]) -> float:

@@ -64,7 +64,7 @@ def test_a_chart_keeps_to_its_room(made: list[MachineSample], width: int, height
 
 def test_a_chart_names_phases_and_lines_without_colour() -> None:
     text = [plain(line) for line in machine_chart(MachinePlot(steady()), 76, 14)]
-    assert [name in text[0] for name in ("│STT alone", "│LLM alone", "│both")] == [True] * 3
+    assert [name in text[0] for name in ("├STT alone──", "├LLM alone──", "├both──")] == [True] * 3
     ends = [line.split()[-1] for line in text[1:-1] if line.rstrip()[-1].isalpha()]
     assert ends == ["used", "judge", "kloros", "util"], "the higher line above the lower"
     assert text[-1].rstrip().endswith("30 s")
