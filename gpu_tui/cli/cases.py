@@ -13,7 +13,7 @@ from gpu_tui.config import Settings
 from gpu_tui.core.choice import blocking_fault
 from gpu_tui.errors import ConfigError, GpuTuiError
 from gpu_tui.view.text import clean
-from gpu_tui.wiring.planning import asked_utilization, case_of, judgement
+from gpu_tui.wiring.planning import asked_utilization, case_of, plan_of
 
 MOST_LINE_BYTES = 4 * 1024 * 1024
 """A case with a whole config.json is a few KiB."""
@@ -65,11 +65,12 @@ def _judged(line: bytes, number: int, settings: Settings, util: float | None) ->
     asked = asked_utilization(util, settings, snapshot)
     if asked is None:
         raise ConfigError(f"{label}: no gpu_memory_utilization.", "Give vllm.gpu_memory_utilization or --util.")
-    judged = judgement(asked[0], settings, snapshot, gpus[0], books)
+    plan = plan_of(asked[0], settings, snapshot, gpus[0], books)
+    judged = plan.judge()
     fault = blocking_fault(gpus[0])
     return {
         **wire.check_object(judged.report, snapshot, gpus[0], utilization_origin=asked[1], fault=fault),
-        **wire_start.start_object(judged, snapshot.case_id, judged=fault is None),
+        **wire_start.start_object(plan, judged, snapshot.case_id, judged=fault is None),
     }
 
 

@@ -65,9 +65,11 @@ def _nearest(u: float, wanted: Feasible) -> float | None:
 def _sentence(u: float, chosen: float, feasible: Feasible, result: Tried) -> str:
     verb = "Raise" if chosen > u else "Lower"
     words = f"{verb} gpu_memory_utilization from {u:g} to {chosen:g}: {result.cache}"
+    if result.start is None:
+        return f"{words}; the feasible range is {feasible.min:.4f} to {feasible.max:.4f}."
     if not result.certain:
         return f"{words}; by the middle estimate it starts, no utilization is certain."
     end = feasible.min if chosen > u else feasible.max
-    if feasible.min <= u <= feasible.max:
+    if feasible.min <= u <= feasible.max or abs(end - chosen) < _MILLE / STEPS:
         return f"{words}; there it starts for certain."
     return f"{words}; there it starts for certain, by the middle estimate {end:.4f} is enough."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import unified_diff
 
 from gpu_tui.core.serve_args import server_start
 from gpu_tui.core.what_to_type_values import Flag, Recipe, RecipeKind, RunningServer
@@ -76,6 +75,8 @@ def _path(path: str) -> str:
 
 
 def _compose(service: str, argv: Sequence[str], before: Sequence[Word], after: Sequence[Word]) -> Recipe | None:
+    from difflib import unified_diff  # seldom needed, and slow to import
+
     begin = server_start(argv)
     if begin is None:
         return None

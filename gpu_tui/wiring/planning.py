@@ -8,7 +8,8 @@ from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
 from gpu_tui.core.checks import ModelNeed
 from gpu_tui.core.origins import Origin, OriginKind
-from gpu_tui.core.planning import Judgement, judge, start_for
+from gpu_tui.core.plan import Plan
+from gpu_tui.core.planning import Judgement, start_for
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start import StartModel
 from gpu_tui.core.start_inputs import StartInputs, merged
@@ -29,16 +30,19 @@ def hand_set(settings: Settings, snapshot: Snapshot | None, key: str = _MODEL) -
     return kind == "flag" or (kind != "default" and not simulated)
 
 
-def start_inputs(settings: Settings, snapshot: Snapshot | None, known: StartInputs | None = None) -> StartInputs | None:
+def start_inputs(
+    settings: Settings, snapshot: Snapshot | None, known: StartInputs | None = None, *, asked: bool = False
+) -> StartInputs | None:
     """What is known of the model and its flags; None when the user's own figure stands for all of it.
 
     Args:
         settings: the user's floor for the KV cache.
         snapshot: a scenario's own model.
         known: what files, a running server and its log tell; it stands before the scenario's.
+        asked: the question itself names the model: it stands before a configured figure.
     """
     told = [inputs for inputs in (known, snapshot.start if snapshot is not None else None) if inputs is not None]
-    if not told or hand_set(settings, snapshot):
+    if not told or (hand_set(settings, snapshot) and not asked):
         return None
     inputs = merged(*told)
     if hand_set(settings, snapshot, _FLOOR):
@@ -59,11 +63,32 @@ def judgement(
     Raises:
         ValueError: it is not in (0, 1].
     """
-    base = model_need(settings, snapshot)
-    start = planned_start(settings, snapshot, gpu, books, base, known)
-    told = settings.origin(_MODEL).kind != "default" or snapshot.model_mib is not None
+    return plan_of(gpu_memory_utilization, settings, snapshot, gpu, books, known).judge()
+
+
+def plan_of(
+    gpu_memory_utilization: float,
+    settings: Settings,
+    snapshot: Snapshot,
+    gpu: Gpu,
+    books: Books,
+    known: StartInputs | None = None,
+    *,
+    asked: bool = False,
+) -> Plan:
+    """All that a judgement of one utilization of one GPU rests on; the arguments are those of `start_inputs`."""
+    # A scenario that gives the model as one figure means that figure.
+    one_figure = snapshot.model_mib is not None and known is None
     version = snapshot.start.version if snapshot.start is not None else None
-    return judge(gpu_memory_utilization, gpu, books, base, start, version=version, told=told)
+    return Plan(
+        gpu_memory_utilization=gpu_memory_utilization,
+        gpu=gpu,
+        books=books,
+        base=model_need(settings, snapshot),
+        inputs=None if one_figure else start_inputs(settings, snapshot, known, asked=asked),
+        version=known.version if known is not None and known.version is not None else version,
+        told=settings.origin(_MODEL).kind != "default" or snapshot.model_mib is not None,
+    )
 
 
 def planned_start(
@@ -92,13 +117,18 @@ def case_of(raw: object, label: str) -> Snapshot:
     return scenario.snapshot_at(scenario_machine.expand(scenario_file.convert(raw, label), label), 0)
 
 
-def asked_utilization(flag: float | None, settings: Settings, snapshot: Snapshot) -> tuple[float, Origin] | None:
+def asked_utilization(
+    flag: float | None, settings: Settings, snapshot: Snapshot, known: StartInputs | None = None
+) -> tuple[float, Origin] | None:
     """The utilization a headless question is about, and whose word it is; None: nobody says.
 
-    The flag's, else the scenario's own, else for a scenario the configured one or vLLM's default.
+    The flag's, else that of the command line asked about, else the scenario's own, else for a scenario the configured
+    one or vLLM's default.
     """
     if flag is not None:
         return flag, Origin(kind=OriginKind.ASSUMED, source="flag --util")
+    if known is not None and known.gpu_memory_utilization is not None:
+        return known.gpu_memory_utilization, Origin(kind=OriginKind.ASSUMED, source="flag --serve")
     if not snapshot.simulated:
         return None
     if snapshot.gpu_memory_utilization is not None:

@@ -73,7 +73,6 @@ def test_global_flags_stand_before_or_after(words: list[str], capsys: pytest.Cap
     ("words", "said"),
     [
         (["chekc"], "invalid choice: 'chekc'"),
-        (["check"], "the following arguments are required: --util"),
         (["check", "--util", "abc"], "'abc' is not a number"),
         (["check", "--util", "nan"], "'nan' is not above 0 and at most 1"),
         (["check", "--util", "0"], "'0' is not above 0 and at most 1"),

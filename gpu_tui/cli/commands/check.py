@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from gpu_tui import wire, wire_start, wiring
 from gpu_tui.cli import cases, exit_codes, output, reading
-from gpu_tui.cli.commands import services
+from gpu_tui.cli.check_text import text
 from gpu_tui.cli.main import share
 from gpu_tui.config import Settings
-from gpu_tui.core.checks import CheckName, CheckReport
+from gpu_tui.core.books import Books
 from gpu_tui.core.choice import ALL, blocking_fault
 from gpu_tui.core.origins import Origin, OriginKind
-from gpu_tui.core.reasons import reason
-from gpu_tui.core.snapshot import Fault, Gpu
+from gpu_tui.core.plan import Plan
+from gpu_tui.core.planning import Judgement
+from gpu_tui.core.snapshot import Fault
+from gpu_tui.core.start_inputs import StartInputs, merged
 from gpu_tui.errors import SourceUnavailable, UsageError
-from gpu_tui.wiring.planning import asked_utilization, judgement
+from gpu_tui.view.text import clean
+from gpu_tui.wiring.asking import Question, asked_inputs
+from gpu_tui.wiring.planning import asked_utilization, plan_of
+from gpu_tui.wiring.serving import running_server
 
 _EPILOG = """\
 The three checks:
@@ -24,16 +30,14 @@ The three checks:
   persistent services   model and KV cache fit beside the services that stay
   total memory          the whole allocation fits beside them
 
+With a model, vLLM's start is predicted from its files: whether it starts, the KV cache with its band, remedies.
+  gpu-tui check --util 0.50 --model Qwen/Qwen2.5-7B-Instruct-AWQ --max-model-len 8192
+  gpu-tui check --serve "vllm serve /models/qwen --gpu-memory-utilization 0.50 --enforce-eager"
+
 exit codes: 0 valid, 1 not valid, 2 wrong usage or configuration, 3 unknown
 """
 
 _FLAG = Origin(kind=OriginKind.ASSUMED, source="flag --util")
-
-_NAMES = {
-    CheckName.MODEL: "model and KV cache",
-    CheckName.PERSISTENT: "persistent services",
-    CheckName.TOTAL: "total memory",
-}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +51,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model-mib", metavar="N", type=float, help="model without KV cache, MiB")
     parser.add_argument("--min-kv-mib", metavar="N", type=float, help="smallest KV cache to run with, MiB")
+    model = parser.add_argument_group("the model to be started, read from its files without a network")
+    model.add_argument("--model", metavar="NAME|DIR|FILE", help="in the local Hugging Face cache, a folder, or a GGUF")
+    model.add_argument("--max-model-len", metavar="N", help="as vLLM takes it; without --model: of the running model")
+    model.add_argument(
+        "--vllm-version", metavar="V", help="the release that starts it; the newest known where not given"
+    )
+    model.add_argument("--serve", metavar="COMMAND", help="a whole command line in quotes, whose flags count")
     parser.add_argument("--json", action="store_true", help="for a script (schema 1)")
 
 
@@ -55,94 +66,85 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
     Raises:
         SourceUnavailable: the machine cannot be read, or its one GPU cannot be judged.
-        UsageError: it is open which GPU or which vLLM instance is meant.
+        UsageError: it is open which GPU or which vLLM instance is meant, or the model that is asked about is not found.
     """
+    question = Question(model=args.model, serve=args.serve, max_model_len=args.max_model_len, version=args.vllm_version)
+    if not question.empty and args.model_mib is not None:
+        raise UsageError("--model-mib sets the model's size by hand.", "Leave it out, or the flags that name a model.")
     if args.options.scenario == "-":
-        if sys.stdin.isatty():
-            output.note("Reading cases from the terminal, one JSON object a line; Ctrl-D ends.")
-        output.note("SIMULATED: these verdicts are about the cases, not about this machine.")
-        return cases.answer(cases.lines(), settings, args.util)
-    if args.util is None and not args.options.simulated:
+        return _cases(args, settings, question)
+    known = asked_inputs(question)
+    told = known is not None and known.gpu_memory_utilization is not None
+    if args.util is None and not told and not args.options.simulated:
         raise UsageError("--util is missing.", "Say which utilization: gpu-tui check --util 0.50.")
     seen = reading.look(args.options, settings)
     for_all = seen.settings.gpu == ALL
     faults = [blocking_fault(gpu) for gpu in seen.gpus]
     if faults[0] is not None and not for_all:
         raise SourceUnavailable(faults[0].message, faults[0].remedy, kind=faults[0].kind.value)
-    books = wiring.choose_restarts(seen.snapshot, seen.gpus, seen.settings, seen.rules)
-    util, asked = asked_utilization(args.util, settings, seen.snapshot) or (0.0, _FLAG)
-    judged = [judgement(util, settings, seen.snapshot, *pair) for pair in zip(seen.gpus, books, strict=True)]
-    reports = [one.report for one in judged]
+    util, asked = asked_utilization(args.util, settings, seen.snapshot, known) or (0.0, _FLAG)
+    judged = _judged(seen, settings, util, known)
     if args.json:
-        case = seen.snapshot.case_id
-        objects = [
-            {
-                **wire.check_object(
-                    one.report, seen.snapshot, gpu, utilization_origin=asked, age_s=seen.age_s, fault=fault
-                ),
-                **wire_start.start_object(one, case, judged=fault is None),
-            }
-            for one, gpu, fault in zip(judged, seen.gpus, faults, strict=True)
-        ]
+        objects = [_object(seen, one, fault, asked) for one, fault in zip(judged, faults, strict=True)]
         output.write_json(wire.all_gpus_object(objects) if for_all else objects[0])
     else:
-        told = [text(seen, gpu, report, fault) for gpu, report, fault in zip(seen.gpus, reports, faults, strict=True)]
-        output.write("\n\n".join(told))
-    verdicts = [None if fault else report.valid for report, fault in zip(reports, faults, strict=True)]
+        told_all = [
+            text(seen, plan, one, fault, running_server(seen.snapshot, plan.books))
+            for (plan, one), fault in zip(judged, faults, strict=True)
+        ]
+        output.write("\n\n".join(told_all))
+    verdicts = [None if fault else one.report.valid for (_, one), fault in zip(judged, faults, strict=True)]
     if False in verdicts:
         return exit_codes.INVALID
     return exit_codes.UNAVAILABLE if None in verdicts or not verdicts else exit_codes.OK
 
 
-def text(seen: reading.Look, gpu: Gpu, report: CheckReport, fault: Fault | None = None) -> str:
-    """The verdict for people; the reason stands on the first line, to the letter."""
-    head = reading.headline(seen.snapshot, gpu)
-    if fault is not None:
-        return f"Unknown: {fault.message}\n\n{head}\n  {fault.remedy}"
-    lines = [reason(report), "", head, *_checks(report), "", "Services", *services.table(report.books)]
-    for gap in gpu.faults:
-        lines += ["", gap.message, gap.remedy]
-    return "\n".join([*lines, "", "Assumed", *_assumed(report)])
-
-
-def _checks(report: CheckReport) -> list[str]:
-    mib = reading.mib
-    lines = [
-        f"gpu_memory_utilization {report.gpu_memory_utilization:g}: allocation {mib(report.allocation_bytes)} MiB"
-        f" = model {mib(report.need.model_bytes)} + KV cache {mib(report.kv_cache_bytes)}",
-        "",
-    ]
-    for check in report.checks:
-        sign = {True: "✓", False: "✗", None: "?"}[check.passed]
-        margin = check.margin_bytes
-        word = "deficit" if margin is not None and margin < 0 else "margin "
-        lines.append(
-            f"  {sign} {_NAMES[check.name]:<20} need {mib(check.need_bytes):>7}  have {mib(check.have_bytes):>7}  "
-            f"{word} {mib(None if margin is None else abs(margin)):>7} MiB"
+def _judged(
+    seen: reading.Look, settings: Settings, util: float, known: StartInputs | None
+) -> list[tuple[Plan, Judgement]]:
+    """Every GPU's plan and what it comes to."""
+    books = wiring.choose_restarts(seen.snapshot, seen.gpus, seen.settings, seen.rules)
+    judged = []
+    for gpu, book in zip(seen.gpus, books, strict=True):
+        inputs = _completed(known, seen, book)
+        plan = plan_of(util, settings, seen.snapshot, gpu, book, inputs, asked=known is not None)
+        judged.append((plan, plan.judge()))
+    if known is not None and any(one.start is None for _, one in judged):
+        raise UsageError(
+            "No model whose size is known is meant here, so no start can be predicted.",
+            "Name one: --model NAME, a folder with its files, or a GGUF file.",
         )
-    feasible = report.feasible
-    lines.append("")
-    if feasible is not None:
-        lines.append(f"Feasible: {feasible.min:.4f}–{feasible.max:.4f}")
-    else:
-        lines.append("Feasible: unknown" if report.valid is None else "Feasible: none")
-    if report.tight:
-        lines.append(
-            f"Tight: only {mib(report.checks[2].margin_bytes)} MiB are left for the new engine's own CUDA context "
-            "(0.2 to 0.6 GiB), which is not counted; set model.startup_overhead_mib to count it."
-        )
-    return lines
+    return judged
 
 
-def _assumed(report: CheckReport) -> list[str]:
-    need, mib = report.need, reading.mib
-    told = [
-        ("model", need.model_bytes, need.model_origin),
-        ("minimum KV cache", need.min_kv_cache_bytes, need.min_kv_cache_origin),
-        ("startup overhead", need.startup_overhead_bytes, need.startup_overhead_origin),
-    ]
-    return [
-        f"  {name:<17} {mib(size):>7} MiB  {origin.source}"
-        for name, size, origin in told
-        if origin.kind is OriginKind.ASSUMED
-    ]
+def _object(seen: reading.Look, judged: tuple[Plan, Judgement], fault: Fault | None, asked: Origin) -> dict[str, Any]:
+    plan, one = judged
+    return {
+        **wire.check_object(
+            one.report, seen.snapshot, plan.gpu, utilization_origin=asked, age_s=seen.age_s, fault=fault
+        ),
+        **wire_start.start_object(plan, one, seen.snapshot.case_id, judged=fault is None),
+    }
+
+
+def _cases(args: argparse.Namespace, settings: Settings, question: Question) -> int:
+    if not question.empty:
+        raise UsageError("--scenario - reads each case's own model.", "Leave out the flags that name one.")
+    if sys.stdin.isatty():
+        output.note("Reading cases from the terminal, one JSON object a line; Ctrl-D ends.")
+    output.note("SIMULATED: these verdicts are about the cases, not about this machine.")
+    return cases.answer(cases.lines(), settings, args.util)
+
+
+def _completed(known: StartInputs | None, seen: reading.Look, books: Books) -> StartInputs | None:
+    """What is asked about; flags without a model mean the one that runs."""
+    if known is None or known.facts is not None:
+        return known
+    if seen.snapshot.simulated:
+        return known
+    from gpu_tui.wiring.evidence import Seeker
+
+    running = Seeker(seen.clock).running(seen.snapshot, books)
+    for words in running.missing:
+        output.note(clean(words, 400))
+    return known if running.inputs is None else merged(known, running.inputs)
