@@ -100,7 +100,7 @@ def _size(part: Part, dtype_bytes: int, quant: Quantization | None) -> float:
 def _checkpoint(table: ConfigReader, count: int) -> Quantization:
     modelopt = table.table("quantization")
     method = (table.text("quant_method") or "").lower().replace("compressed_tensors", "compressed-tensors")
-    inner = modelopt if modelopt is not None and not method else table
+    inner = modelopt if modelopt is not None and method in {"", "modelopt"} else table
     algo = (inner.text("quant_algo") or "").upper()
     if not method or method == "modelopt":
         method = {"NVFP4": "modelopt_fp4", "MIXED_PRECISION": "modelopt_mixed"}.get(algo, method or "modelopt")
