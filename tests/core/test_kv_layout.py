@@ -1,0 +1,189 @@
+"""The KV cache's layout: figures that real engines logged, and laws against brute force."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from gpu_tui.core.kv_layout import UNLIMITED, KvLayout
+from gpu_tui.core.kv_pages import CacheOptions, kv_layout
+from gpu_tui.core.model_facts import LayerGroup, LayerKind, ModelFacts
+from gpu_tui.core.vllm_version import TokenRule, accounting_of
+from tests.core.layouts import KNOWN, VERSIONS, drawn_layouts, facts_of, flags, layout_of, layouts, models
+
+LENGTHS = st.integers(1, 200_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "tokens"),
+    [
+        # "Setting attention block size to N tokens": logs of Qwen 3.5/3.6, plain, with an fp8 cache, with MTP.
+        ("qwen3.5-27b", {}, 784),
+        ("qwen3.5-27b", {"kv_cache_dtype": "fp8"}, 1568),
+        ("qwen3.5-27b", {"kv_cache_dtype": "nvfp4"}, 2784),
+        ("qwen3.5-27b", {"kv_cache_dtype": "fp8", "speculative_tokens": 3}, 1600),
+        ("qwen3.5-35b-a3b", {}, 1056),
+        ("qwen3.5-35b-a3b", {"kv_cache_dtype": "fp8"}, 2096),
+        ("qwen3.5-122b-a10b", {}, 2096),
+        ("qwen3.5-122b-a10b", {"kv_cache_dtype": "fp8", "speculative_tokens": 1}, 4192),
+        ("qwen3.5-9b", {}, 528),
+        ("llama-3.1-8b", {}, 16),
+        ("llama-3.1-8b", {"block_size": 32}, 32),
+        ("deepseek-v3.2", {}, 64),
+    ],
+)
+def test_block_sizes_as_logged(name: str, options: Mapping[str, Any], tokens: int) -> None:
+    assert layout_of(name, **options).block_size == tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [
+        ("deepseek-r1", {}, 70_272),  # 61 layers × (512 + 64) × 2
+        ("deepseek-r1", {"tensor_parallel_size": 8}, 70_272),  # the latent cache is not divided
+        ("deepseek-r1", {"kv_cache_dtype": "fp8"}, 35_136),
+        ("smollm2-135m", {}, 23_040),  # 30 layers × 3 heads × 64 × 2 × 2, as vLLM on the CPU allots it
+        ("llama-3.1-8b", {}, 131_072),
+        ("llama-3.1-8b", {"tensor_parallel_size": 4}, 32_768),
+        ("llama-3.1-8b", {"kv_cache_dtype": "fp8"}, 65_536),
+        ("llama-3.1-8b", {"pipeline_parallel_size": 2}, 65_536),
+        ("qwen3-8b", {}, 147_456),
+        ("qwen2.5-7b", {"tensor_parallel_size": 8}, 14_336),  # 4 heads on 8 ranks: one each, replicated
+    ],
+)
+def test_bytes_of_a_token(name: str, options: Mapping[str, Any], size: int) -> None:
+    assert layout_of(name, **options).bytes_per_token == size
+
+
+def test_what_smollm2_was_given_on_a_real_engine() -> None:
+    layout = layout_of("smollm2-135m", block_size=128)
+    assert layout.bytes_per_block == 23_040 * 128
+    assert layout.num_blocks(364 * 23_040 * 128) == layout.num_blocks(365 * 23_040 * 128 - 1) == 364
+    assert layout.tokens(364, 8192) == 46_592
+    assert layout.need_bytes(8192) == 64 * 23_040 * 128
+
+
+def test_what_qwen3_8b_was_given_on_a_real_engine() -> None:
+    for version in ("0.8.5", "0.16.0", "0.20.2"):
+        assert layout_of("qwen3-8b", version).tokens(8505, 40_960) == 136_080
+
+
+def test_a_window_caps_what_a_request_holds() -> None:
+    # Gemma 3 27B: 52 sliding and 10 full layers, 7 tables; a window holds min(1024 - 1 + 2048, L) tokens and a block.
+    layout = layout_of("gemma-3-27b", "0.19.1", max_num_batched_tokens=2048)
+    assert layout.num_groups == 7
+    assert layout.blocks_per_request(32_768) == 2048 + 6 * (-(-(1023 + 2048) // 16) + 1)
+    switched_off = layout_of("gemma-3-27b", "0.19.1", hybrid_manager=False)
+    assert (switched_off.num_groups, switched_off.blocks_per_request(32_768)) == (1, 2048)
+
+
+def test_two_batches_may_be_in_flight_since_0_32() -> None:
+    before, since = (layout_of("gemma-3-27b", version, max_num_batched_tokens=2048) for version in ("0.30.0", "0.33.0"))
+    assert since.blocks_per_request(32_768) - before.blocks_per_request(32_768) == 6 * 2048 // 16
+
+
+def test_states_take_the_same_blocks_for_every_request() -> None:
+    layout = layout_of("qwen3.5-27b", "0.19.1")
+    # 16 full layers, 48 of gated delta net: three tables of states, two blocks each with prefix caching.
+    assert layout.num_groups == 4
+    assert layout.blocks_per_request(1) == 1 + 3 * 2
+    assert layout.blocks_per_request(784 * 5) == 5 + 3 * 2
+    assert layout_of("qwen3.5-27b", "0.19.1", prefix_caching=False).blocks_per_request(1) == 1 + 3
+
+
+def test_before_it_had_its_own_cache_deepseek_s_heads_were_stored_whole() -> None:
+    group = LayerGroup(kind=LayerKind.MLA, layers=(0, 1), kv_heads=16, head_dim=192, latent_dim=576)
+    facts = ModelFacts(groups=(group,), num_layers=2, dtype="bfloat16")
+    before, since = (kv_layout(facts, CacheOptions(), accounting_of(version)) for version in ("0.6.6", "0.7.3"))
+    assert before is not None
+    assert since is not None
+    assert (before.bytes_per_token, since.bytes_per_token) == (2 * 16 * 192 * 2 * 2, 2 * 576 * 2)
+
+
+def test_a_dtype_that_is_not_known_has_no_layout() -> None:
+    assert (
+        kv_layout(facts_of("llama-3.1-8b"), CacheOptions(kv_cache_dtype="turboquant_3"), accounting_of("0.33")) is None
+    )
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_count_by_release(name: str) -> None:
+    """Up to 0.8 blocks × size, to 0.19 divided by the tables first, since 0.20 what that many requests would hold."""
+    length = 4096
+    early, middle, late = (layout_of(name, version) for version in ("0.8.5", "0.19.1", "0.20.2"))
+    assert early.tokens(1000, length) == 1000 * early.block_size
+    assert middle.tokens(1000, length) == 1000 // middle.num_groups * middle.block_size
+    assert late.token_rule is TokenRule.CONCURRENCY
+    assert late.tokens(1000, length) == int(1000 / late.blocks_per_request(length) * length)
+
+
+def test_without_a_length_the_count_since_0_20_is_unknown_for_hybrids_only() -> None:
+    assert layout_of("gemma-3-27b", "0.20.2").tokens(1000, None) is None
+    assert layout_of("llama-3.1-8b", "0.20.2").tokens(1000, None) == 16_000
+
+
+@given(drawn_layouts(), st.integers(0, 400))
+def test_the_longest_request_is_what_brute_force_finds(layout: KvLayout, blocks: int) -> None:
+    told = layout.largest_request(blocks)
+    if told == UNLIMITED:
+        assert layout.blocks_per_request(UNLIMITED) <= blocks
+        return
+    highest = max(told, blocks * layout.block_size * layout.context_parallel) + 4 * layout.block_size
+    assume(highest < 120_000)
+    fits = [length for length in range(1, highest, 1) if layout.blocks_per_request(length) <= blocks]
+    assert told == (max(fits) if fits else 0)
+
+
+@given(layouts, st.integers(0, 10**6), st.one_of(st.none(), st.integers(1, 10**6)))
+def test_the_longest_request_fits_and_one_token_more_does_not(layout: KvLayout, blocks: int, limit: int | None) -> None:
+    told = layout.largest_request(blocks, limit)
+    assert told == 0 or layout.blocks_per_request(told) <= blocks
+    if told != limit and told != UNLIMITED:
+        assert layout.blocks_per_request(told + 1) > blocks
+    assert limit is None or told <= limit
+
+
+@given(layouts, LENGTHS, LENGTHS)
+def test_a_longer_request_never_needs_less(layout: KvLayout, one: int, other: int) -> None:
+    short, long = sorted((one, other))
+    assert 0 < layout.need_bytes(short) <= layout.need_bytes(long)
+
+
+@given(layouts, st.integers(-(2**30), 2**38), st.integers(0, 2**34), st.one_of(st.none(), LENGTHS))
+def test_more_cache_never_holds_fewer_tokens(layout: KvLayout, size: int, more: int, length: int | None) -> None:
+    few, many = layout.num_blocks(size), layout.num_blocks(size + more)
+    assert 0 <= few <= many
+    assert layout.largest_request(few) <= layout.largest_request(many)
+    fewer, most = layout.tokens(few, length), layout.tokens(many, length)
+    assert (fewer is None) == (most is None)
+    assert fewer is None or most is None or fewer <= most
+
+
+@given(layouts, st.integers(0, 10**6), LENGTHS)
+def test_concurrency_one_is_exactly_enough(layout: KvLayout, blocks: int, length: int) -> None:
+    assert (layout.concurrency(blocks, length) >= 1) == (layout.blocks_per_request(length) <= blocks)
+    assert (layout.concurrency(blocks, length) >= 1) == (blocks * layout.bytes_per_block >= layout.need_bytes(length))
+
+
+@given(models(), flags, st.sampled_from(VERSIONS))
+def test_more_ranks_never_need_more_memory_each(facts: ModelFacts, options: CacheOptions, version: str) -> None:
+    one, two = (
+        kv_layout(facts, replace(options, tensor_parallel_size=ranks), accounting_of(version)) for ranks in (1, 2)
+    )
+    assert (one is None) == (two is None)
+    if one is not None and two is not None and one.block_size == two.block_size:
+        assert two.bytes_per_block <= one.bytes_per_block
+
+
+@given(layouts)
+def test_a_token_s_price_is_the_slope_of_the_need(layout: KvLayout) -> None:
+    assume(all(bucket.cap_tokens is None for bucket in layout.buckets))
+    # Over a length that every block size and the ranks divide, the steps of the need have levelled out.
+    span = math.lcm(*(bucket.block_size for bucket in layout.buckets)) * layout.context_parallel
+    assert layout.need_bytes(2 * span) - layout.need_bytes(span) == pytest.approx(layout.bytes_per_token * span)
