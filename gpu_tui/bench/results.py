@@ -32,6 +32,7 @@ def endpoint_shown(endpoint: Endpoint | None) -> EndpointShown | None:
         model=model_of(endpoint),
         model_origin=endpoint.model_origin,
         size=endpoint.size,
+        local=endpoint.folder is not None,
     )
 
 

@@ -246,3 +246,5 @@ class EndpointShown(msgspec.Struct, frozen=True, kw_only=True):
     model_origin: str
     size: WhisperSize | None = None
     """Of a Whisper; null where nobody says."""
+    local: bool = False
+    """A model folder that is loaded for the run, and no server."""

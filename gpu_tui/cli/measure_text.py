@@ -65,6 +65,8 @@ def preview_text(preview: Preview) -> str:
             lines.append(f"     model {shown.model or 'not named'}  from {shown.model_origin}")
             if shown.size is not None:
                 lines.append(f"     whisper {shown.size.name} ({shown.size.origin}: {shown.size.source})")
+            if shown.local:
+                lines.append("     loaded here for the run: on a GPU it takes memory beside the services")
     if preview.workload is not None:
         lines.append(f"load  {_load(preview.workload)}")
     lines += _foot(preview.reason, preview.notes, preview.gpu_memory_utilization)

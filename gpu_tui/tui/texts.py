@@ -133,6 +133,8 @@ def load_lines(preview: Preview) -> list[Line]:
             model += f", whisper {clean(endpoint.size.name, 40)} ({endpoint.size.origin})"
         lines.append([(f"{kind}  ", "strong"), (clean(endpoint.url, 120), "key")])
         lines.append([(f"     {clean(endpoint.origin, 120)}{model}", "dim")])
+        if endpoint.local:
+            lines.append([("     Loaded here for the run: on a GPU it takes memory beside the services.", "warn")])
         lines.append(
             [(f"     {preview.requests} {what} after {preview.warmup} warm-ups, {preview.concurrency} at once", "")]
         )

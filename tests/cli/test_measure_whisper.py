@@ -70,6 +70,7 @@ def test_for_people_it_says_what_ran_where(tmp_path: Path) -> None:
     preview = measured(model, "--dry-run", env=whole_environment(load="exit:loaded in a dry run")).stdout
     assert "from --stt-local" in preview
     assert "whisper tiny.en (derived" in preview
+    assert "on a GPU it takes memory beside the services" in preview
 
 
 def test_a_voice_turn_and_interference_take_a_local_model_too(tmp_path: Path) -> None:
