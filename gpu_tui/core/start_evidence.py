@@ -21,6 +21,8 @@ def inputs_of_options(options: ServeOptions) -> StartInputs:
     fits = options.max_model_len == AUTO
     eagle = options.speculative_method in ("mtp", "deepseek_mtp", "qwen3_next_mtp", "eagle", "eagle3")
     return StartInputs(
+        model=options.model,
+        quantization=options.quantization,
         gpu_memory_utilization=options.gpu_memory_utilization,
         max_model_len=None if fits else options.max_model_len,
         fit_max_model_len=True if fits else None,
@@ -50,22 +52,37 @@ def inputs_of_log(log: StartLog, source: str, age_s: float | None) -> StartInput
         source: where it was read, in words.
         age_s: seconds since it was written.
     """
-    version = log.version.value if log.version is not None else None
-    if log.engine is not None and log.engine.value == "V0" and version is not None:
-        version = f"{version} (V0)"
-    length = _count(log.option("max_model_len")) or _count(dict(log.config).get("max_seq_len"))
+    config = dict(log.config)
+    length = _count(log.option("max_model_len")) or _count(config.get("max_seq_len"))
     if log.fitted_max_len is not None:
         length = log.fitted_max_len.value
+    cache = log.option("kv_cache_dtype") or config.get("kv_cache_dtype")
     return StartInputs(
-        version=version,
+        model=log.model.value if log.model is not None else None,
+        quantization=_word(config.get("quantization")) or _word(log.option("quantization")),
+        version=version_of(log),
         gpu_memory_utilization=_share(log.option("gpu_memory_utilization")),
         max_model_len=length,
+        tensor_parallel_size=_count(config.get("tensor_parallel_size")) or _count(log.option("tensor_parallel_size")),
+        pipeline_parallel_size=_count(config.get("pipeline_parallel_size"))
+        or _count(log.option("pipeline_parallel_size")),
+        dtype=_word((config.get("dtype") or "").removeprefix("torch.")) or _word(log.option("dtype")),
+        kv_cache_dtype=None if cache == "auto" else _word(cache),
+        enforce_eager=_eager(log),
         max_num_seqs=_count(log.option("max_num_seqs")),
         max_num_batched_tokens=_count(log.option("max_num_batched_tokens")),
         block_size=log.block_size.value if log.block_size is not None else None,
         cuda_total_bytes=log.total.size_bytes if log.total is not None else None,
         given=measured_terms(log, source, age_s),
     )
+
+
+def version_of(log: StartLog) -> str | None:
+    """The release, with ``(V0)`` where the old engine ran."""
+    version = log.version.value if log.version is not None else None
+    if log.engine is not None and log.engine.value == "V0" and version is not None:
+        return f"{version} (V0)"
+    return version
 
 
 def inputs_of_cache(engine: EngineCache) -> StartInputs:
@@ -80,38 +97,70 @@ def inputs_of_cache(engine: EngineCache) -> StartInputs:
 
 
 def measured_terms(log: StartLog, source: str, age_s: float | None) -> dict[TermName, Given]:
-    """The terms a log tells, each with the words it stands in."""
+    """The terms a log tells, each with the words it stands in.
 
-    def given(size: Size, formula: str = "", extra: int = 0) -> Given:
-        told = f"{source}: {formula or size.excerpt}"
-        origin = Origin(kind=OriginKind.MEASURED, source=told, age_s=age_s)
-        return Given(size=size.size_bytes + extra, origin=origin, precision=max(size.precision_bytes, _LEAST))
+    Releases that count other tenants' memory as their own (0.6.4, V1 up to 0.9.0) print no figure of which that could
+    be taken off: of them only weights and activation are measured.
+    """
+
+    def given(size: int, told: str, precision: int = GIVEN_PRECISION, part_of: TermName | None = None) -> Given:
+        origin = Origin(kind=OriginKind.MEASURED, source=f"{source}: {told}", age_s=age_s)
+        return Given(size=size, origin=origin, precision=precision, part_of=part_of)
+
+    def printed(size: Size) -> Given:
+        return given(size.size_bytes, size.excerpt, max(size.precision_bytes, _LEAST))
 
     terms: dict[TermName, Given] = {}
-    graphs = log.cuda_graph_estimate
+    rules = accounting_of(version_of(log))
     if log.weights is not None:
-        terms[TermName.WEIGHTS] = given(log.weights)
+        terms[TermName.WEIGHTS] = printed(log.weights)
+    graphs = _graphs_taken(log)
     if graphs is not None:
-        terms[TermName.CUDA_GRAPHS] = given(graphs)
-    if log.activation is not None:
-        inside = graphs.size_bytes if graphs is not None and log.activation_holds_graphs else 0
-        terms[TermName.ACTIVATION] = given(log.activation, extra=-inside)
+        size, told = graphs
+        terms[TermName.CUDA_GRAPHS] = given(size, told, _LEAST if size else 0)
+    activation = _activation(log)
+    if activation is not None:
+        terms[TermName.ACTIVATION] = given(*activation)
+        if log.activation_holds_graphs and log.cuda_graph_estimate is None:
+            inside = "inside the activation figure"
+            terms[TermName.CUDA_GRAPHS] = given(0, inside, 0, part_of=TermName.ACTIVATION)
+    if rules.counts_others:
+        return terms
     if log.non_torch is not None:
-        terms[TermName.NON_TORCH] = given(log.non_torch)
+        terms[TermName.NON_TORCH] = printed(log.non_torch)
     elif log.consumed is not None and log.weights is not None:
-        left = -log.weights.size_bytes
-        terms[TermName.NON_TORCH] = given(log.consumed, "consumed memory − weights", extra=left)
-    rest = _rest(log)
-    if rest is not None and log.weights is not None and TermName.ACTIVATION not in terms:
-        size, formula = rest
-        origin = Origin(kind=OriginKind.MEASURED, source=f"{source}: {formula}", age_s=age_s)
-        terms[TermName.ACTIVATION] = Given(size=size, origin=origin, precision=2 * GIVEN_PRECISION)
-        none = Origin(kind=OriginKind.MEASURED, source=f"{source}: inside the activation figure", age_s=age_s)
-        terms[TermName.NON_TORCH] = Given(size=0, origin=none, precision=0)
+        told = f"consumed memory − weights: {log.consumed.excerpt}"
+        terms[TermName.NON_TORCH] = given(log.consumed.size_bytes - log.weights.size_bytes, told)
+    if TermName.ACTIVATION not in terms and (rest := _rest(log)) is not None:
+        terms[TermName.ACTIVATION] = given(*rest, 2 * GIVEN_PRECISION)
+        inside = "inside the activation figure"
+        terms[TermName.NON_TORCH] = given(0, inside, 0, part_of=TermName.ACTIVATION)
     return terms
 
 
 _LEAST = round(0.005 * GIB)
+
+
+def _graphs_taken(log: StartLog) -> tuple[int, str] | None:
+    """What this start took off its KV cache for CUDA graphs, however its release usually does it."""
+    rules, taken = accounting_of(version_of(log)), log.graphs_subtracted
+    if taken is not None and not taken.value and rules.graphs_inside:
+        return 0, taken.excerpt
+    graphs = log.cuda_graph_estimate
+    return None if graphs is None else (graphs.size_bytes, graphs.excerpt)
+
+
+def _activation(log: StartLog) -> tuple[int, str, int] | None:
+    """Peak activation without CUDA graphs, its words and its precision."""
+    size, graphs = log.activation, log.cuda_graph_estimate
+    if size is not None:
+        inside = graphs.size_bytes if graphs is not None and log.activation_holds_graphs else 0
+        told = f"{size.excerpt} − graphs" if inside else size.excerpt
+        return size.size_bytes - inside, told, max(size.precision_bytes, _LEAST)
+    if log.torch_peak is not None and log.weights is not None:
+        told = f"torch's peak − weights: {log.torch_peak.excerpt}"
+        return log.torch_peak.size_bytes - log.weights.size_bytes, told, GIVEN_PRECISION
+    return None
 
 
 def _rest(log: StartLog) -> tuple[int, str] | None:
@@ -120,14 +169,20 @@ def _rest(log: StartLog) -> tuple[int, str] | None:
     if asked is None or kv_cache is None or weights is None or log.kv_cache_memory is not None:
         return None
     graphs, formula = 0, "requested − weights − KV cache"
-    version = log.version.value if log.version is not None else None
-    inside = log.graphs_subtracted.value if log.graphs_subtracted is not None else accounting_of(version).graphs_inside
-    if inside:
-        if log.cuda_graph_estimate is None and log.option("enforce_eager") not in ("True", "true"):
+    inside = accounting_of(version_of(log)).graphs_inside
+    if log.graphs_subtracted is not None:
+        inside = log.graphs_subtracted.value
+    if inside and not _eager(log):
+        if log.cuda_graph_estimate is None:
             return None
-        graphs = log.cuda_graph_estimate.size_bytes if log.cuda_graph_estimate is not None else 0
+        graphs = log.cuda_graph_estimate.size_bytes
         formula += " − graphs"
     return asked - weights.size_bytes - kv_cache.size_bytes - graphs, formula
+
+
+def _eager(log: StartLog) -> bool | None:
+    told = log.option("enforce_eager") or dict(log.config).get("enforce_eager")
+    return {"true": True, "false": False}.get((told or "").lower())
 
 
 def requested(log: StartLog) -> int | None:
@@ -138,6 +193,10 @@ def requested(log: StartLog) -> int | None:
     if log.total is None or share is None:
         return None
     return round(log.total.size_bytes * share)
+
+
+def _word(text: str | None) -> str | None:
+    return text if text not in (None, "", "None") else None
 
 
 def _count(text: str | None) -> int | None:

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field, fields, replace
 from gpu_tui.core.cards import default_batch, unified_memory
 from gpu_tui.core.kv_pages import CacheOptions
 from gpu_tui.core.model_facts import ModelFacts
-from gpu_tui.core.start_terms import Given, StartOptions, TermName
+from gpu_tui.core.origins import OriginKind
+from gpu_tui.core.start_setup import Setup, differences
+from gpu_tui.core.start_terms import Correction, Given, StartOptions, TermName
 from gpu_tui.core.vllm_version import NEWEST, Accounting, accounting_of
+from gpu_tui.units import GIB
 
 DEFAULT_SINCE_0_20 = 0.92
 """Nobody types this utilization: a start that has it runs a release whose default it is."""
@@ -26,6 +29,10 @@ class StartInputs:
     """Flags of vLLM and facts of the model. None: not told."""
 
     facts: ModelFacts | None = None
+    model: str | None = None
+    """As `--model` names it: what tells two models apart whose files were not read."""
+    quantization: str | None = None
+    """`--quantization`; None: as the model's own config says."""
     version: str | None = None
     gpu_memory_utilization: float | None = None
     max_model_len: int | None = None
@@ -51,6 +58,8 @@ class StartInputs:
     """CUDA's total as vLLM's own log printed it."""
     min_kv_cache_bytes: int | None = None
     """The user's own floor in place of one request of max_model_len."""
+    learned: Mapping[TermName, Correction] | None = None
+    """Corrections from past starts. Only the user's word puts them here."""
 
     @property
     def rules(self) -> Accounting:
@@ -63,6 +72,33 @@ class StartInputs:
     def knows_weights(self) -> bool:
         """Whether a start can be predicted at all."""
         return TermName.WEIGHTS in self.given or (self.facts is not None and self.facts.weights_bytes is not None)
+
+    @property
+    def setup(self) -> Setup:
+        """What decides whether a term measured with these flags holds for others."""
+        own = self.facts.max_model_len if self.facts is not None else None
+        return Setup(
+            model=self.model,
+            quantization=self.quantization,
+            dtype=self.dtype,
+            version=self.version,
+            tensor_parallel_size=self.tensor_parallel_size,
+            pipeline_parallel_size=self.pipeline_parallel_size,
+            max_model_len=self.max_model_len or own,
+            max_num_seqs=self.max_num_seqs,
+            max_num_batched_tokens=self.max_num_batched_tokens,
+            enforce_eager=self.enforce_eager,
+            speculative_tokens=self.speculative_tokens,
+        )
+
+    def measured_here(self) -> StartInputs:
+        """The same, whose measured terms are bound to these very flags."""
+        setup = self.setup
+        given = {
+            name: replace(one, under=setup) if one.origin.kind is OriginKind.MEASURED else one
+            for name, one in self.given.items()
+        }
+        return replace(self, given=given)
 
 
 _PLAIN = tuple(f.name for f in fields(StartInputs) if f.name not in ("given",))
@@ -102,6 +138,7 @@ def start_options(inputs: StartInputs, gpu_name: str | None, total_bytes: int | 
         prefix_caching=inputs.prefix_caching,
         hybrid_manager=inputs.hybrid_manager is not False,
     )
+    given, dropped = still_holding(inputs, gpu_name, total_bytes)
     return StartOptions(
         rules=rules,
         cache=cache,
@@ -112,6 +149,34 @@ def start_options(inputs: StartInputs, gpu_name: str | None, total_bytes: int | 
         rows_told=inputs.max_num_seqs is not None,
         kv_cache_memory_bytes=inputs.kv_cache_memory_bytes,
         num_gpu_blocks_override=inputs.num_gpu_blocks_override,
-        given=inputs.given,
+        given=given,
+        dropped=dropped,
+        learned=inputs.learned or {},
         unified_memory=unified_memory(gpu_name),
     )
+
+
+def still_holding(
+    inputs: StartInputs, gpu_name: str | None, total_bytes: int | None
+) -> tuple[dict[TermName, Given], dict[TermName, str]]:
+    """The given terms that hold for these flags, and for each measured one that does not, why.
+
+    Args:
+        inputs: the planned flags, and terms that were measured with the same or others (`Given.under`).
+        gpu_name, total_bytes: the card, for vLLM's defaults.
+    """
+    if all(one.under is None for one in inputs.given.values()):
+        return dict(inputs.given), {}
+    planned = inputs.setup
+    whole = None
+    dropped: dict[TermName, str] = {}
+    for name, one in inputs.given.items():
+        if one.under is None or one.under == planned:
+            continue
+        whole = whole or planned.resolved(gpu_name, total_bytes)
+        rule = one.part_of or name
+        found = differences(rule.value, one.under.resolved(gpu_name, total_bytes), whole)
+        if found:
+            size = inputs.given[rule].size if rule in inputs.given else one.size
+            dropped[name] = f"not the {size / GIB:.2f} GiB measured, where {'; '.join(found)}"
+    return {name: one for name, one in inputs.given.items() if name not in dropped}, dropped

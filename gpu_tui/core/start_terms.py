@@ -8,12 +8,13 @@ off and how many truths lie in the bands. An estimate is `assumed`. It follows v
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gpu_tui.core.kv_pages import CacheOptions
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind
+from gpu_tui.core.start_setup import Setup
 from gpu_tui.core.vllm_version import Accounting
 from gpu_tui.units import GIB, MIB
 
@@ -72,6 +73,30 @@ class Given:
     size: int
     origin: Origin
     precision: int = GIVEN_PRECISION
+    under: Setup | None = None
+    """How the start was set up that it was measured in; None: it holds whatever the flags (typed in by somebody)."""
+    part_of: TermName | None = None
+    """Measured together with that term, which holds the size of both: the two hold together or not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What past starts took beyond their prediction, to be added to an estimate. Bytes."""
+
+    size: int
+    """Median of measured − predicted."""
+    spread: int
+    """The largest distance of one of them from the median."""
+    starts: int
+    """How many starts it was learned from."""
+
+    def band(self, side: int) -> int:
+        """How far the corrected figure may be off on one side, where the estimate alone might be off by `side`.
+
+        Of n like starts a further one lies within their range in (n − 1)/(n + 1) of all cases, whatever their
+        distribution; for the rest the estimate's own band stands. One start alone narrows nothing.
+        """
+        return max(self.spread, ((self.starts - 1) * self.spread + 2 * side) // (self.starts + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +115,10 @@ class StartOptions:
     kv_cache_memory_bytes: int | None = None
     num_gpu_blocks_override: int | None = None
     given: Mapping[TermName, Given] = field(default_factory=dict)
+    dropped: Mapping[TermName, str] = field(default_factory=dict)
+    """Measured terms that do not hold for these flags, and why."""
+    learned: Mapping[TermName, Correction] = field(default_factory=dict)
+    """Corrections of estimates, where the user asked for them."""
     unified_memory: bool = False
 
 
@@ -110,7 +139,33 @@ def terms_of(facts: ModelFacts | None, options: StartOptions, other_bytes: int |
     if options.rules.counts_others and other_bytes is not None:
         origin = Origin(kind=OriginKind.DERIVED, source="total − free: this release counts other tenants as its own")
         terms.append(_term(TermName.OTHER_TENANTS, other_bytes, (0, 0), origin))
-    return tuple(terms)
+    return tuple(_told(_corrected(term, options), options) for term in terms)
+
+
+def _corrected(term: Term, options: StartOptions) -> Term:
+    """The estimate with what was learned of it; what is given or measured stands as it is."""
+    one = options.learned.get(term.name)
+    fixed = term.name in options.given or (term.name is TermName.CUDA_GRAPHS and options.enforce_eager)
+    if one is None or fixed:
+        return term
+    size = term.size + one.size
+    starts = "1 start" if one.starts == 1 else f"{one.starts} starts"
+    source = f"learned from {starts}: {one.size / GIB:+.2f} GiB on: {term.origin.source}"
+    return Term(
+        name=term.name,
+        size=size,
+        low=size - one.band(term.size - term.low),
+        high=size + one.band(term.high - term.size),
+        origin=Origin(kind=OriginKind.MEASURED, source=source),
+    )
+
+
+def _told(term: Term, options: StartOptions) -> Term:
+    """With the reason why a measurement was not used."""
+    why = options.dropped.get(term.name)
+    if why is None or (term.name is TermName.CUDA_GRAPHS and options.enforce_eager):
+        return term
+    return replace(term, origin=replace(term.origin, source=f"{term.origin.source}; {why}"))
 
 
 def _given(name: TermName, options: StartOptions) -> Term | None:
@@ -205,8 +260,9 @@ def _graphs_may_count(options: StartOptions) -> bool:
     """
     if options.rules.release is not None or options.rules.v0:
         return options.rules.graphs_inside
-    usage = {TermName.ACTIVATION, TermName.NON_TORCH} <= options.given.keys()
-    return not (usage and TermName.CUDA_GRAPHS not in options.given)
+    measured = options.given.keys() | options.dropped.keys()
+    usage = {TermName.ACTIVATION, TermName.NON_TORCH} <= measured
+    return not (usage and TermName.CUDA_GRAPHS not in measured)
 
 
 def cuda_graphs(options: StartOptions) -> Term:

@@ -77,7 +77,7 @@ class Seeker:
             missing += options.notes
         facts = self._read_model(name, missing)
         # The command line is what the next start will be given; the log and the metrics fill what it does not say.
-        inputs = merged(replace(inputs_of_options(options), facts=facts), *found)
+        inputs = merged(replace(inputs_of_options(options), facts=facts), *found).measured_here()
         known = inputs.knows_weights or facts is not None
         return Evidence(
             inputs=inputs if known else None,
@@ -163,7 +163,7 @@ def log_inputs(path: Path, clock: Clock) -> StartInputs:
     found = StartLogs(clock=clock).find([], path=path)
     if found.log is None or found.source is None:
         raise GpuTuiError(" ".join(found.missing) or f"{path} holds no start of vLLM.", found.remedy)
-    return inputs_of_log(found.log, found.source, found.age_s)
+    return inputs_of_log(found.log, found.source, found.age_s).measured_here()
 
 
 def model_facts(name: str) -> ModelFacts:
