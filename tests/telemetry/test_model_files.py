@@ -72,7 +72,8 @@ def test_only_the_shards_the_index_names_are_counted(tmp_path: Path) -> None:
 
 def test_a_second_copy_without_an_index_is_not_counted(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m")
-    write_safetensors(folder / "consolidated.safetensors", llama_tensors())
+    theirs = {name.replace("model.layers", "layers"): shape for name, shape in llama_tensors().items()}
+    write_safetensors(folder / "consolidated.safetensors", theirs)
     write_safetensors(folder / "adapter_model.safetensors", llama_tensors())
     assert find(folder, tmp_path).facts.weights_bytes == EXACT
     (folder / "model.safetensors").unlink()
