@@ -48,7 +48,7 @@ def test_a_name_that_a_terminal_would_obey_is_made_safe(tmp_path: Path) -> None:
 def test_a_file_of_any_content_is_a_model_or_none(tmp_path: Path, cut: int, noise: bytes) -> None:
     mine = folder(tmp_path / "mine")
     (mine / "model.bin").write_bytes(model_bin()[:cut] + noise)
-    if cut < 6 + len("WhisperSpec"):
+    if cut < 6 + len("WhisperSpec") + 1:  # with its closing zero
         with suppress(EndpointError):  # noise may make the head whole
             assert look(mine).size is None
     else:
