@@ -13,7 +13,7 @@ from gpu_tui.core.cards import default_batch, unified_memory
 from gpu_tui.core.kv_pages import CacheOptions
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import OriginKind
-from gpu_tui.core.start_setup import Setup, differences
+from gpu_tui.core.start_setup import NOT_QUANTIZED, Setup, differences
 from gpu_tui.core.start_terms import Correction, Given, StartOptions, TermName
 from gpu_tui.core.vllm_version import NEWEST, Accounting, accounting_of
 from gpu_tui.units import GIB
@@ -76,11 +76,15 @@ class StartInputs:
     @property
     def setup(self) -> Setup:
         """What decides whether a term measured with these flags holds for others."""
-        own = self.facts.max_model_len if self.facts is not None else None
+        facts = self.facts
+        own = facts.max_model_len if facts is not None else None
+        dtype = None if self.dtype == "auto" else self.dtype
+        # The files' own word for it stands first: a log prints the kernel that vLLM took (`awq_marlin`, `moe_wna16`).
+        quantization = (facts.quantization if facts is not None else None) or self.quantization
         return Setup(
-            model=self.model,
-            quantization=self.quantization,
-            dtype=self.dtype,
+            model=self.model or (facts.name if facts is not None else None),
+            quantization=quantization or (None if facts is None else NOT_QUANTIZED),
+            dtype=dtype or (facts.dtype if facts is not None else None),
             version=self.version,
             tensor_parallel_size=self.tensor_parallel_size,
             pipeline_parallel_size=self.pipeline_parallel_size,

@@ -28,6 +28,9 @@ MATTERS: dict[str, tuple[str, ...]] = {
 """What each term depends on. The KV cache's dtype and the utilization change none: they come after the profile run.
 `max_model_len` counts for V0 alone, whose profile run is a batch of whole prompts; V1's is `max_num_batched_tokens`."""
 
+NOT_QUANTIZED = "none"
+"""What the model's files say where they say nothing of it."""
+
 _SAME = {"half": "float16", "float": "float32", "auto": None}
 
 
@@ -38,7 +41,7 @@ class Setup:
     model: str | None = None
     """As `--model` names it."""
     quantization: str | None = None
-    """None: as the model's own config says."""
+    """As the files say, else as asked for; None: neither is known."""
     dtype: str | None = None
     version: str | None = None
     tensor_parallel_size: int | None = None
@@ -96,8 +99,8 @@ def differences(term: str, measured: Setup, planned: Setup) -> tuple[str, ...]:
 def _alike(name: str, was: object, is_now: object) -> bool:
     if name in ("model", "quantization", "dtype"):
         was, is_now = _plain(name, was), _plain(name, is_now)
-        # What nobody asks for otherwise is the same; a log prints what the model's config said.
-        return is_now is None or (was is None and name == "model") or was == is_now
+        # What nobody asks for otherwise is as it was.
+        return is_now is None or was == is_now or (was is None and (name == "model" or is_now == NOT_QUANTIZED))
     return was == is_now
 
 

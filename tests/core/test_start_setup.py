@@ -21,6 +21,7 @@ W, A, N, G = TermName.WEIGHTS, TermName.ACTIVATION, TermName.NON_TORCH, TermName
 ALL = {W, A, N, G}
 LOG = Origin(kind=OriginKind.MEASURED, source="log")
 FACTS = ModelFacts(weights_bytes=15 * GIB, vocab_size=152_000, hidden_size=4096, max_model_len=32768)
+AWQ = replace(FACTS, quantization="awq")
 CARD = ("NVIDIA L4", 24 * GIB)
 
 
@@ -54,7 +55,10 @@ def holding(inputs: StartInputs) -> set[TermName]:
         pytest.param({}, {"pipeline_parallel_size": 2}, set(), id="pipeline-parallel"),
         pytest.param({}, {"quantization": "fp8"}, set(), id="quantization"),
         pytest.param({"quantization": "awq_marlin"}, {"quantization": "awq"}, ALL, id="marlin-is-awq"),
-        pytest.param({"quantization": "awq_marlin"}, {"quantization": None}, ALL, id="as-the-config-says"),
+        pytest.param({"facts": None, "quantization": "awq_marlin"}, {"quantization": None}, ALL, id="nobody-asks"),
+        pytest.param({"facts": AWQ, "quantization": "moe_wna16"}, {"quantization": None}, ALL, id="as-the-files-say"),
+        pytest.param({"quantization": "fp8"}, {"quantization": None}, set(), id="no-longer-quantized"),
+        pytest.param({"quantization": None}, {"facts": AWQ}, set(), id="other-files"),
         pytest.param({"dtype": "bfloat16"}, {"dtype": "half"}, set(), id="dtype"),
         pytest.param({"dtype": "float16"}, {"dtype": "half"}, ALL, id="half-is-float16"),
         pytest.param({"dtype": "float16"}, {"dtype": "auto"}, ALL, id="auto-as-it-was"),
