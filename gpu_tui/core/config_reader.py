@@ -106,7 +106,12 @@ def language_model(config: Mapping[str, object]) -> ConfigReader:
         if nested is None:
             break
         inner = nested
-    return outer if inner is config else ConfigReader(inner, _Shared(config))
+    if inner is config:
+        return outer
+    # Transformers and vLLM let the outer config decide whether the head is the embedding.
+    tie = config.get("tie_word_embeddings")
+    inner = {**inner, "tie_word_embeddings": tie} if isinstance(tie, bool) else inner
+    return ConfigReader(inner, _Shared(config))
 
 
 _SHARED_KEYS = ("dtype", "torch_dtype", "tie_word_embeddings", "architectures", "quantization_config", "model_type")

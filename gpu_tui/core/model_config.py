@@ -10,15 +10,17 @@ from gpu_tui.core.config_reader import ConfigReader, language_model
 from gpu_tui.core.model_attention import Attention, attentions, num_heads
 from gpu_tui.core.model_context import context_length, served_dtype
 from gpu_tui.core.model_facts import LayerGroup, LayerKind, ModelFacts
+from gpu_tui.core.model_families import COUNTED
 from gpu_tui.core.model_layers import Mixer, mixers, num_layers
 from gpu_tui.core.model_mlp import experts_per_token, mlp_width, num_experts
 from gpu_tui.core.model_quant import Quantization, quantization, weights_bytes
 from gpu_tui.core.model_rotary import rotary_elements
 from gpu_tui.core.model_states import StateLayer, state_layer
-from gpu_tui.core.model_vision import encoder_elements, is_multimodal
+from gpu_tui.core.model_vision import UNTOLD_ENCODER, encoder_elements, is_multimodal
 from gpu_tui.core.model_weights import EXTRAS, WHOLE, Part, Tally, draft_tally, tally
 from gpu_tui.core.origins import Origin, OriginKind
 
+_UNCOUNTED = "weights of the family"
 SOURCE = "config.json: estimated from shapes"
 _ENCODER_ONLY = ("Bert", "Roberta", "ModernBert", "Electra", "Nomic", "GteModel", "GteNew", "Deberta", "Bge")
 _NOT_MODELLED = {"deepseek_v4", "deepseek_v41", "hy_v4", "inkling"}
@@ -48,7 +50,14 @@ def facts_from_config(
         draft = draft_tally(shape.language, shape.hidden, shape.attentions, facts.draft_layers)
         facts = replace(facts, draft_bytes=weights_bytes(draft, 2, quant if quant is None or quant.draft else None))
     parts, missing = _parts(config, shape, shape.hidden)
+    if (kind := shape.language.text("model_type")) not in COUNTED:
+        missing += (f"{_UNCOUNTED} {str(kind)[:40]} were never compared with real ones",)
     return _weighed(replace(facts, assumptions=facts.assumptions + missing), parts, quant, bool(missing))
+
+
+def beyond_estimate(facts: ModelFacts) -> tuple[str, ...]:
+    """The assumptions that still stand once the weights are known from files."""
+    return tuple(note for note in facts.assumptions if not note.startswith((_UNCOUNTED, UNTOLD_ENCODER)))
 
 
 def extra_bytes(config: Mapping[str, object]) -> int:
@@ -216,7 +225,7 @@ def _uncertainty(facts: ModelFacts, quant: Quantization | None, partly: bool) ->
     if facts.multimodal:
         below, above = below + 0.02, above + 0.03
     if partly:
-        above += 0.3
+        below, above = below + 0.1, above + 0.3
     if quant is not None:
         below, above = below + 0.03, above + (0.09 if quant.exceptions else 0.03)
     if any(group.kind is LayerKind.STATE for group in facts.groups):

@@ -29,13 +29,26 @@ _TWO_MATRICES = {
     "whisper",
     "codegen",
     "persimmon",
+    "jais2",
+    "nanochat",
     "apertus",
     "bert",
     "roberta",
     "xlm-roberta",
 }
 """Models without a gate: up and down only."""
-_FOUR_TIMES = {"gpt2", "gpt_bigcode", "gptj", "bloom", "mpt", "falcon", "RefinedWeb", "RefinedWebModel"}
+_FOUR_TIMES = {
+    "gpt2",
+    "gpt_bigcode",
+    "gptj",
+    "gpt_neo",
+    "codegen",
+    "bloom",
+    "mpt",
+    "falcon",
+    "RefinedWeb",
+    "RefinedWebModel",
+}
 LONGCAT = {"longcat_flash", "longcat_flash_ngram"}
 """Each decoder layer has two attentions and two dense MLPs, counted as two layers, and experts beside them."""
 _EXPERT_COUNTS = ("num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
@@ -146,7 +159,7 @@ def _own_block(config: ConfigReader, hidden: int, index: int) -> Mlp | None:
 def _is_routed(config: ConfigReader, index: int, count: int) -> bool:
     types = config.texts("mlp_layer_types")
     if types:
-        return types[index % len(types)] in {"sparse", "moe"}
+        return types[index % len(types)] != "dense"
     if (listed := config.text("moe_layers_enum")) is not None:
         return str(index) in {part.strip() for part in listed.split(",")}
     if config.integers("moe_layers"):

@@ -9,7 +9,9 @@ from gpu_tui.core.config_reader import ConfigReader
 ENCODERS = ("vision_config", "vit_config", "visual", "vision_tower_config", "vision_encoder_config", "audio_config")
 _CONFORMERS = ("gemma3n_audio", "gemma4_audio", "conformer", "parakeet_encoder")
 """Two half-size feed-forward parts, attention and convolutions: about 24 width² a layer."""
-_GATED = {"qwen2_5_vl", "pixtral", "gemma4_vision", "intern_vit_gated", "mistral3"}
+_GATED = ("qwen2_5_vl", "qwen2_5_omni_vision", "pixtral", "gemma4_vision", "glm4v", "glm_ocr", "mistral3")
+UNTOLD_ENCODER = "an encoder whose size the config does not tell is not counted"
+_WIDE_MERGERS = ("glm4v",)
 
 
 def is_multimodal(config: Mapping[str, object]) -> bool:
@@ -20,7 +22,7 @@ def is_multimodal(config: Mapping[str, object]) -> bool:
 def encoder_elements(config: Mapping[str, object], hidden: int) -> tuple[int, tuple[str, ...]]:
     """Elements of all encoders and of what joins them to a language model `hidden` wide, and what is missing."""
     sizes = [_encoder(part, hidden) for part in _encoders(config)]
-    missing = ("an encoder whose size the config does not tell is not counted",) if 0 in sizes else ()
+    missing = (UNTOLD_ENCODER,) if 0 in sizes else ()
     return sum(sizes), missing
 
 
@@ -43,9 +45,13 @@ def _encoder(part: ConfigReader, hidden: int) -> int:
         return 0
     if (part.text("model_type") or "").endswith(_CONFORMERS):
         return layers * 24 * width * width
+    kind = part.text("model_type") or ""
     inner = part.integer("intermediate_size", "encoder_ffn_dim", "mlp_dim")
     inner = inner or int((part.number("mlp_ratio") or 4) * width)
-    matrices = 3 if (part.text("model_type") or "") in _GATED or part.flag("gated_mlp", "use_swiglu") is True else 2
+    if kind.startswith(_WIDE_MERGERS):
+        # Their `intermediate_size` is the merger's.
+        inner = part.integer("out_hidden_size") or inner
+    matrices = 3 if kind.startswith(_GATED) or part.flag("gated_mlp", "use_swiglu") is True else 2
     patch = part.integer("patch_size") or 14
     depth_of_patch = part.integer("temporal_patch_size") or 1
     image = part.integer("image_size", most=1 << 16)
@@ -60,6 +66,9 @@ def _joint(part: ConfigReader, width: int, hidden: int) -> int:
     merge = part.integer("spatial_merge_size", "merge_size", most=16) or 1
     out = part.integer("out_hidden_size", "projector_output_dim") or hidden
     merged = width * merge * merge
+    if (part.text("model_type") or "").startswith(("glm4v", "glm_ocr")):
+        wide = part.integer("intermediate_size") if (part.text("model_type") or "").startswith("glm4v") else 3 * out
+        return out * out + 3 * out * (wide or out) + merged * out
     if merge == 1:
         return width * out
     stacks = 1 + len(part.integers("deepstack_visual_indexes"))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpu_tui.core.gguf_facts import config_from_gguf
-from gpu_tui.core.model_config import extra_bytes, facts_from_config
+from gpu_tui.core.model_config import beyond_estimate, extra_bytes, facts_from_config
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.errors import ModelError
@@ -93,7 +93,7 @@ def _gguf_weights(facts: ModelFacts, heads: list[Gguf], tensors: list[GgufTensor
         weights_bytes=size,
         weights_origin=Origin(kind=OriginKind.DERIVED, source=source),
         weights_band=(round(size * 0.99), round(size * 1.04) + (32 << 20)),
-        assumptions=notes,
+        assumptions=(*beyond_estimate(facts), *notes[-1:]),
     )
 
 
@@ -117,7 +117,7 @@ def with_config(config: Mapping[str, object], measured: ModelFacts, name: str) -
         weights_band=measured.weights_band,
         weights_origin=measured.weights_origin,
         unsharded_bytes=measured.unsharded_bytes,
-        assumptions=(*facts.assumptions, *measured.assumptions[-1:]),
+        assumptions=(*beyond_estimate(facts), *measured.assumptions[-1:]),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpu_tui.core.config_reader import ConfigReader, language_model
-from gpu_tui.core.model_config import extra_bytes, facts_from_config
+from gpu_tui.core.model_config import beyond_estimate, extra_bytes, facts_from_config
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.model_weights import tied
 from gpu_tui.core.origins import Origin, OriginKind
@@ -139,9 +139,8 @@ def _with_modelopt(folder: Path, config: Mapping[str, object], names: list[str])
 
 
 def _with_weights(facts: ModelFacts, weights: Weights, extra: int) -> ModelFacts:
-    notes = facts.assumptions + weights.notes
     if weights.bytes is None:
-        return replace(facts, assumptions=notes)
+        return replace(facts, assumptions=facts.assumptions + weights.notes)
     size = weights.bytes + extra
     rough = weights.upper_only
     return replace(
@@ -152,7 +151,7 @@ def _with_weights(facts: ModelFacts, weights: Weights, extra: int) -> ModelFacts
         unsharded_bytes=weights.whole + extra if weights.whole is not None else facts.unsharded_bytes,
         encoder_bytes=weights.encoder if weights.encoder is not None else facts.encoder_bytes,
         draft_bytes=weights.draft or None if weights.draft is not None else facts.draft_bytes,
-        assumptions=notes,
+        assumptions=beyond_estimate(facts) + weights.notes,
     )
 
 

@@ -342,6 +342,17 @@ def test_what_else_the_config_tells() -> None:
     assert "not modelled" in " ".join(facts("deepseek-v4-flash").assumptions)
 
 
+def test_a_family_nobody_counted_says_so_and_has_a_wide_band() -> None:
+    known, unknown = CONFIGS["llama-3.1-8b"], {**CONFIGS["llama-3.1-8b"], "model_type": "hopeful"}
+    found = facts_from_config(unknown)
+    assert any("family hopeful" in note for note in found.assumptions)
+    assert found.weights_bytes == facts_from_config(known).weights_bytes
+    assert found.weights_bytes is not None
+    assert found.weights_band is not None
+    assert found.weights_band[0] < 0.9 * found.weights_bytes < 1.3 * found.weights_bytes < found.weights_band[1]
+    assert [group.count for group in found.groups] == [32]
+
+
 def test_windows_that_are_switched_off() -> None:
     assert [group.kind for group in facts("qwen2.5-7b").groups] == [LayerKind.FULL]
     on = {**CONFIGS["qwen2.5-7b"], "use_sliding_window": True, "max_window_layers": 20}

@@ -46,6 +46,13 @@ def test_a_folder_is_read_from_its_headers(tmp_path: Path) -> None:
     assert found.where == f"Found in {tmp_path / 'm'}; its weights are from the headers of 1 safetensors file."
 
 
+def test_doubts_of_the_estimate_end_with_the_headers(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", {**LLAMA, "model_type": "hopeful"})
+    assert find(folder, tmp_path).facts.assumptions == ()
+    (folder / "model.safetensors").unlink()
+    assert "family hopeful" in find(folder, tmp_path).facts.assumptions[0]
+
+
 def test_a_relative_name_starts_from_the_servers_folder(tmp_path: Path) -> None:
     write_model(tmp_path / "here" / "m")
     assert find_model("./m", environ={}, home=tmp_path, cwd=tmp_path / "here").facts.weights_bytes == EXACT
