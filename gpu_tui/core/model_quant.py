@@ -19,7 +19,7 @@ _SUBMODULES: tuple[tuple[re.Pattern[str], tuple[Part, ...], float], ...] = (
     (re.compile(r"embed_tokens|embedding"), (Part.EMBEDDING,), 1.0),
     (re.compile(r"vis(ion|ual)|multi_modal|audio|patch_embed|projector|merger"), (Part.VISION,), 1.0),
     (_DRAFT, (), 0.0),
-    (re.compile(r"router|(mlp|moe|ffn)\.gate($|\.|\*)|shared_expert_gate|norm|conv1d"), (), 0.0),
+    (re.compile(r"router|(mlp|moe|ffn)\.gate($|\.|\*)|shared_expert_gate|norm|conv1d|act_fn|rotary"), (), 0.0),
     (re.compile(r"shared_experts?"), (Part.SHARED,), 1.0),
     (re.compile(r"experts"), (Part.EXPERTS,), 1.0),
     (re.compile(r"(linear_attn|mamba|mixer|conv).*(in_proj_(a|b|ba)|dt_proj|x_proj|A_log)"), (), 0.0),

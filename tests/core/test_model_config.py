@@ -203,7 +203,7 @@ def test_padded_experts_are_loaded_but_are_no_parameters() -> None:
 @pytest.mark.parametrize(
     ("name", "method", "kv", "gb"),
     [
-        ("qwen3-8b-fp8", "fp8", None, 9.9),
+        ("qwen3-8b-fp8", "fp8", None, 9.45),
         ("qwen3-235b-a22b-fp8", "fp8", None, 236.4),
         ("qwen3-30b-a3b-gptq-int4", "gptq", None, 16.8),
         ("qwen2.5-0.5b-bnb-4bit", "bitsandbytes", None, 0.474),
