@@ -31,10 +31,11 @@ def regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         raise ModelError(
             f"{clean(str(path))} cannot be read: {why}.", "Give a model's folder that is readable."
         ) from error
+    info = os.fstat(handle)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(handle)
+        raise ModelError(f"{clean(str(path))} is no regular file.", "Give a model's folder or a .gguf file.")
     with os.fdopen(handle, "rb") as file:
-        info = os.fstat(file.fileno())
-        if not stat.S_ISREG(info.st_mode):
-            raise ModelError(f"{clean(str(path))} is no regular file.", "Give a model's folder or a .gguf file.")
         yield file, info.st_size
 
 

@@ -12,6 +12,7 @@ from gpu_tui.core.model_config import beyond_estimate, extra_bytes, facts_from_c
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.errors import ModelError
+from gpu_tui.telemetry.bounded import file_size
 from gpu_tui.telemetry.gguf import Gguf, GgufTensor, read_gguf
 from gpu_tui.telemetry.hub_cache import Cached
 from gpu_tui.view.text import clean
@@ -127,7 +128,7 @@ def _parts(path: Path) -> list[Path]:
         return [path]
     count = int(part[3])
     paths = [path.with_name(f"{part[1]}-{number:05d}-of-{part[3]}.gguf") for number in range(1, min(count, 1000) + 1)]
-    missing = [other for other in paths if not other.exists()]
+    missing = [other for other in paths if file_size(other) is None]
     if missing or not paths:
         raise ModelError(
             f"{len(missing)} of {count} parts of {clean(path.name)} are not there.", "Fetch the missing files."

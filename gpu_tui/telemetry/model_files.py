@@ -59,16 +59,17 @@ def find_model(
     home = _home(environ) if home is None else home
     if not name or "\0" in name:
         raise ModelError("No model was named.", _FETCH)
-    local = (cwd or Path()) / Path(name).expanduser()
-    if local.is_dir():
+    # The functions of os.path, for pathlib's raise where a folder may not be read.
+    local = (cwd or Path()) / os.path.expanduser(name)
+    if os.path.isdir(local):
         return _from_folder(Cached(name=name, folder=local, where=clean(str(local))), None, quantization)
-    if name.endswith(".gguf") and local.exists():
+    if name.endswith(".gguf") and os.path.exists(local):
         return _from_gguf(name, local, clean(str(local)))
     repository, _, tag = name.partition(":")
     found = in_cache(repository, hub_folders(environ, home, download_dir), revision)
     found = found or in_modelscope(repository, environ, home)
     if found is None:
-        raise ModelError(f"The model {clean(name, 200)} is not on this machine.", _FETCH)
+        raise ModelError(f"The model {clean(name, 200)} is not on this machine, or may not be read.", _FETCH)
     return _from_folder(found, tag or None, quantization)
 
 

@@ -222,7 +222,9 @@ def test_without_a_ref_the_snapshot_written_last_is_taken(tmp_path: Path) -> Non
     assert find("org/m", tmp_path).path == new
 
 
-@pytest.mark.parametrize("name", ["../../etc", "org/../m", "a/b/c", "org/m\0", "", "https://x/y", "-", "."])
+@pytest.mark.parametrize(
+    "name", ["../../etc", "org/../m", "a/b/c", "org/m\0", "", "https://x/y", "-", ".", "x" * 5000, "~nosuchuser/m"]
+)
 def test_names_that_are_no_models(tmp_path: Path, name: str) -> None:
     write_cached(tmp_path / ".cache/huggingface/hub", "org/m")
     with pytest.raises(ModelError):
@@ -276,6 +278,10 @@ def test_a_config_that_would_never_end(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no regular file"):
         find(tmp_path, tmp_path)
     (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(ModelError, match="no regular file"):
+        find(tmp_path, tmp_path)
+    (tmp_path / "config.json").rmdir()
     os.mkfifo(tmp_path / "config.json")
     with pytest.raises(ModelError, match="no regular file"):
         find(tmp_path, tmp_path)
