@@ -60,10 +60,10 @@ def find_model(
     if not name or "\0" in name:
         raise ModelError("No model was named.", _FETCH)
     # The functions of os.path, for pathlib's raise where a folder may not be read.
-    local = (cwd or Path()) / os.path.expanduser(name)
-    if os.path.isdir(local):
+    local = (cwd or Path()) / os.path.expanduser(name)  # noqa: PTH111
+    if os.path.isdir(local):  # noqa: PTH112
         return _from_folder(Cached(name=name, folder=local, where=clean(str(local))), None, quantization)
-    if name.endswith(".gguf") and os.path.exists(local):
+    if name.endswith(".gguf") and os.path.exists(local):  # noqa: PTH110
         return _from_gguf(name, local, clean(str(local)))
     repository, _, tag = name.partition(":")
     found = in_cache(repository, hub_folders(environ, home, download_dir), revision)
@@ -81,6 +81,10 @@ def _home(environ: Mapping[str, str]) -> Path | None:
 
 
 def _from_folder(found: Cached, tag: str | None, quantization: str | None) -> FoundModel:
+    if not os.access(found.folder, os.R_OK | os.X_OK):
+        raise ModelError(
+            f"{clean(str(found.folder))} may not be read.", "Run as a user who may, or give another folder."
+        )
     names = names_in(found.folder)
     if "config.json" in names:
         config = read_json(found.folder / "config.json")

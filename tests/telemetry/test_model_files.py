@@ -10,18 +10,12 @@ import pytest
 
 from gpu_tui.core.origins import OriginKind
 from gpu_tui.errors import ModelError
-from gpu_tui.telemetry.hub_cache import cached_models, hub_folders
 from gpu_tui.telemetry.model_files import FoundModel, find_model
 from tests.telemetry.model_writers import (
-    GGUF_BYTES,
-    GGUF_LLAMA,
-    GGUF_TENSORS,
     LLAMA,
     ROTARY,
     elements,
-    gguf_bytes,
     llama_tensors,
-    write_cached,
     write_model,
     write_safetensors,
 )
@@ -187,77 +181,6 @@ def test_mistrals_own_format(tmp_path: Path) -> None:
     assert facts.weights_bytes == EXACT - ROTARY
 
 
-def test_the_hugging_face_cache(tmp_path: Path) -> None:
-    snapshot = write_cached(tmp_path / ".cache/huggingface/hub", "org/m")
-    found = find("org/m", tmp_path)
-    assert (found.facts.weights_bytes, found.facts.name, found.path) == (EXACT, "org/m", snapshot)
-    assert found.where.startswith("Found in the Hugging Face cache, revision 0123abcd;")
-
-
-@pytest.mark.parametrize(
-    ("key", "below"), [("HF_HOME", "hub"), ("HF_HUB_CACHE", ""), ("XDG_CACHE_HOME", "huggingface/hub")]
-)
-def test_the_variables_that_move_the_cache(tmp_path: Path, key: str, below: str) -> None:
-    write_cached(tmp_path / "moved" / below, "org/m")
-    assert find("org/m", tmp_path, **{key: str(tmp_path / "moved")}).facts.weights_bytes == EXACT
-    with pytest.raises(ModelError, match="not on this machine"):
-        find("org/m", tmp_path)
-
-
-def test_download_dir_and_revision(tmp_path: Path) -> None:
-    write_cached(tmp_path / "d", "org/m", "aaaa", ref="v1")
-    found = find_model("org/m", environ={}, home=tmp_path, download_dir=str(tmp_path / "d"), revision="v1")
-    assert found.path.name == "aaaa"
-    with pytest.raises(ModelError):
-        find_model("org/m", environ={}, home=tmp_path, download_dir=str(tmp_path / "d"), revision="v2")
-
-
-def test_without_a_ref_the_snapshot_written_last_is_taken(tmp_path: Path) -> None:
-    hub = tmp_path / ".cache/huggingface/hub"
-    old = write_cached(hub, "org/m", "aaaa", ref=None)
-    new = hub / "models--org--m" / "snapshots" / "bbbb"
-    new.mkdir()
-    (new / "config.json").symlink_to(old / "config.json")
-    os.utime(old, (1, 1))
-    assert find("org/m", tmp_path).path == new
-
-
-@pytest.mark.parametrize(
-    "name", ["../../etc", "org/../m", "a/b/c", "org/m\0", "", "https://x/y", "-", ".", "x" * 5000, "~nosuchuser/m"]
-)
-def test_names_that_are_no_models(tmp_path: Path, name: str) -> None:
-    write_cached(tmp_path / ".cache/huggingface/hub", "org/m")
-    with pytest.raises(ModelError):
-        find_model(name, environ={}, home=tmp_path / "nobody", cwd=tmp_path)
-
-
-def test_a_hostile_ref_leads_nowhere(tmp_path: Path) -> None:
-    hub = tmp_path / ".cache/huggingface/hub"
-    write_cached(hub, "org/m")
-    ref = hub / "models--org--m" / "refs" / "main"
-    for text in ("../../../../etc", "", "x" * 300, "a\nb"):
-        ref.write_text(text)
-        assert find("org/m", tmp_path).path.name == "0123abcd"
-    ref.unlink()
-    os.mkfifo(ref)
-    assert find("org/m", tmp_path).path.name == "0123abcd"
-
-
-def test_modelscope(tmp_path: Path) -> None:
-    write_model(tmp_path / ".cache/modelscope/hub/models/org/m1___5")
-    found = find("org/m1.5", tmp_path)
-    assert (found.facts.weights_bytes, "ModelScope" in found.where) == (EXACT, True)
-
-
-def test_what_the_cache_offers(tmp_path: Path) -> None:
-    hub = tmp_path / ".cache/huggingface/hub"
-    write_cached(hub, "org/m")
-    write_cached(hub, "b/two")
-    (hub / "datasets--org--d").mkdir()
-    (hub / "models--org--empty").mkdir()
-    assert [model.name for model in cached_models(hub_folders({}, tmp_path))] == ["b/two", "org/m"]
-
-
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
     with pytest.raises(ModelError, match=r"is an adapter, not a model.*org/base"):
@@ -285,50 +208,3 @@ def test_a_config_that_would_never_end(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.json")
     with pytest.raises(ModelError, match="no regular file"):
         find(tmp_path, tmp_path)
-
-
-def test_a_gguf_file(tmp_path: Path) -> None:
-    (tmp_path / "m.gguf").write_bytes(gguf_bytes(GGUF_LLAMA, GGUF_TENSORS))
-    found = find(tmp_path / "m.gguf", tmp_path)
-    assert found.facts.weights_bytes == GGUF_BYTES + ROTARY
-    assert (found.facts.groups[0].kv_heads, found.facts.groups[0].head_dim, found.facts.num_layers) == (2, 16, 2)
-    assert (found.facts.max_model_len, found.facts.vocab_size, found.facts.quantization) == (512, 100, "gguf")
-    assert found.facts.weights_origin is not None
-    assert found.facts.weights_origin.source == "GGUF tensors (Q8_0), 1 file"
-
-
-def test_a_gguf_file_in_parts(tmp_path: Path) -> None:
-    for number, tensors in ((1, GGUF_TENSORS[:1]), (2, GGUF_TENSORS[1:])):
-        metadata = GGUF_LLAMA if number == 1 else {"split.no": 1}
-        (tmp_path / f"m-Q8_0-{number:05d}-of-00002.gguf").write_bytes(gguf_bytes(metadata, tensors))
-    assert find(tmp_path, tmp_path).facts.weights_bytes == GGUF_BYTES + ROTARY
-    (tmp_path / "m-Q8_0-00002-of-00002.gguf").unlink()
-    with pytest.raises(ModelError, match="1 of 2 parts"):
-        find(tmp_path, tmp_path)
-
-
-def test_one_of_several_gguf_files(tmp_path: Path) -> None:
-    snapshot = write_cached(tmp_path / ".cache/huggingface/hub", "org/m-GGUF")
-    (snapshot / "config.json").unlink()
-    (snapshot / "model.safetensors").unlink()
-    for tag in ("Q4_K_M", "Q8_0"):
-        (snapshot / f"m-{tag}.gguf").write_bytes(gguf_bytes(GGUF_LLAMA, GGUF_TENSORS))
-    (snapshot / "mmproj-F16.gguf").write_bytes(b"")
-    assert find("org/m-GGUF:Q8_0", tmp_path).path.name == "m-Q8_0.gguf"
-    for name, complaint in (("org/m-GGUF", "several GGUF files"), ("org/m-GGUF:Q2_K", "no such GGUF file")):
-        with pytest.raises(ModelError, match=complaint):
-            find(name, tmp_path)
-
-
-def test_a_config_beside_a_gguf_file_tells_the_layers(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({**LLAMA, "sliding_window": 128}))
-    (tmp_path / "m.gguf").write_bytes(gguf_bytes(GGUF_LLAMA, GGUF_TENSORS))
-    facts = find(tmp_path, tmp_path).facts
-    assert (facts.groups[0].window, facts.weights_bytes) == (128, GGUF_BYTES + ROTARY)
-
-
-def test_a_gguf_type_nobody_knows_leaves_an_estimate(tmp_path: Path) -> None:
-    (tmp_path / "m.gguf").write_bytes(gguf_bytes(GGUF_LLAMA, [("token_embd.weight", [64, 100], 99)]))
-    found = find(tmp_path / "m.gguf", tmp_path)
-    assert "estimated" in found.where
-    assert any("type is not known" in note for note in found.facts.assumptions)
