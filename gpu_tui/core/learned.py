@@ -29,8 +29,8 @@ class PastStart:
     predicted: Mapping[TermName, int] = field(default_factory=dict)
     """From the model's files alone."""
     measured: Mapping[TermName, int] = field(default_factory=dict)
-    together: bool = False
-    """The measured activation holds non-torch memory as well."""
+    inside: frozenset[TermName] = frozenset()
+    """Terms that the measured activation holds as well, because the log tells them together."""
     requested_bytes: int | None = None
     kv_cache_bytes: int | None = None
     kv_cache_fixed: bool = False
@@ -46,10 +46,8 @@ class PastStart:
 
     def missed(self, term: TermName) -> int | None:
         """Measured − predicted; None where either is not known, or the term is part of another's figure."""
-        if self.together and term is TermName.NON_TORCH:
-            return None
-        parts = (term, TermName.NON_TORCH) if self.together and term is TermName.ACTIVATION else (term,)
-        if term not in self.measured or not all(part in self.predicted for part in parts):
+        parts = {term} | (self.inside if term is TermName.ACTIVATION else frozenset())
+        if term in self.inside or term not in self.measured or not parts <= self.predicted.keys():
             return None
         return self.measured[term] - sum(self.predicted[part] for part in parts)
 
@@ -122,8 +120,8 @@ def learn(past: Iterable[PastStart], planned: Setup, gpu_name: str, gpu_total_by
     for term in TERMS:
         known = [pair for pair in alike if pair[0].missed(term) is not None]
         if term is TermName.ACTIVATION:
-            # Where some tell activation alone, those that tell it together with non-torch memory are no help.
-            known = [pair for pair in known if not pair[0].together] or known
+            # Where some tell activation alone, those that tell it together with other terms are no help.
+            known = _nearest(known, lambda pair: len(pair[0].inside))
         near = _nearest(known, far(term.value))
         taught |= {id(pair[0]) for pair in near}
         if near:

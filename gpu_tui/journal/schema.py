@@ -71,6 +71,33 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (run_id, kind, part, number)
         ) WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE deployments (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            recorded_at TEXT NOT NULL,
+            started_at TEXT NOT NULL,      -- UTC, ISO 8601 with Z
+            started_s REAL NOT NULL,       -- the server process's start, seconds since the epoch
+            machine TEXT NOT NULL,
+            server_pid INTEGER NOT NULL,
+            tool_version TEXT NOT NULL,
+            gpu_uuid TEXT NOT NULL,
+            gpu_name TEXT NOT NULL,
+            gpu_total_bytes INTEGER,       -- NVML's
+            cuda_total_bytes INTEGER,      -- as vLLM's log printed it
+            model TEXT NOT NULL,
+            quantization TEXT,
+            vllm_version TEXT,
+            utilization REAL,
+            outcome TEXT NOT NULL,         -- started, or the kind of failure
+            source TEXT NOT NULL,          -- what was read, in words
+            told INTEGER NOT NULL,         -- how many figures were measured: a page that tells more replaces one
+            flags TEXT NOT NULL,           -- from here on JSON
+            predicted TEXT,
+            measured TEXT NOT NULL,
+            UNIQUE (machine, server_pid, started_s)
+        )""",
+        "CREATE INDEX deployments_by_time ON deployments (started_s, id)",
+    ),
 )
 
 VERSION = len(MIGRATIONS)

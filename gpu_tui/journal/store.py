@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from gpu_tui.journal import faults
 from gpu_tui.journal.opening import BUSY_S, connect_for_reading, connect_for_writing
@@ -49,7 +49,7 @@ class Journal:
         self.path = path
         self._connection = connect_for_writing(path, busy_s) if writable else connect_for_reading(path)
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

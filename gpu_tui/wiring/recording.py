@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpu_tui import __version__, wire
 from gpu_tui.config import Settings
@@ -21,6 +21,8 @@ from gpu_tui.wiring.machine import Options, choose_gpus, classifier, model_need
 if TYPE_CHECKING:
     from gpu_tui.bench.events import RequestDone, Summary
     from gpu_tui.journal import Journal, Run, Sample
+
+J = TypeVar("J", bound="Journal")
 
 OFF = "off"
 """As the name of a journal: none is kept."""
@@ -48,6 +50,12 @@ def open_journal(settings: Settings, *, writable: bool = False) -> Journal:
         JournalRefused: the file is not ours, damaged or newer; it is left as it was.
         JournalError: it cannot be opened; or it was named and is not there.
     """
+    opened: Journal = opened_journal(settings, _room().Journal, writable=writable)
+    return opened
+
+
+def opened_journal(settings: Settings, kind: type[J], *, writable: bool) -> J:
+    """The journal in effect, as this kind of view of it; raises as `open_journal` does."""
     journal = _room()
     path = journal_path(settings)
     if path is None:
@@ -56,8 +64,7 @@ def open_journal(settings: Settings, *, writable: bool = False) -> Journal:
         raise UsageError(f"The journal is switched off ({where}).", "Name a file with --journal.")
     if not writable and settings.journal is not None and not path.exists():
         raise journal.JournalError(f"There is no journal {path}.", "Check --journal.")
-    opened: Journal = journal.Journal(path, writable=writable)
-    return opened
+    return kind(path, writable=writable)
 
 
 def _room() -> Any:
@@ -109,7 +116,7 @@ def record_run(
     share = shares.planned if shares.planned is not None else shares.actual
     if report is None and books is not None and share is not None:
         report = evaluate(share, books, model_need(settings, snapshot))
-    machine = _machine(snapshot, books, gpu or _judged(settings, snapshot, books), report)
+    machine = _machine(snapshot, books, gpu or judged_gpu(settings, snapshot, books), report)
     run = _page(summary, requests, machine)
     simulated = run.simulated or options.simulated or (snapshot is not None and snapshot.simulated)
     run = replace(run, kind=kind, simulated=simulated, evaluation=evaluation, note=note)
@@ -159,7 +166,7 @@ def _machine(
     return fields
 
 
-def _judged(settings: Settings, snapshot: Snapshot | None, books: Books | None) -> Gpu | None:
+def judged_gpu(settings: Settings, snapshot: Snapshot | None, books: Books | None) -> Gpu | None:
     """The device the books are about."""
     if snapshot is None or books is None:
         return None

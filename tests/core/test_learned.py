@@ -95,7 +95,7 @@ def test_the_same_card_is_nearer_than_another() -> None:
 
 
 def test_activation_measured_with_non_torch_memory() -> None:
-    both = past(measured={W: 15 * GIB, A: 2 * GIB}, together=True)
+    both = past(measured={W: 15 * GIB, A: 2 * GIB}, inside=frozenset({N}))
     told = lesson(both)
     assert told.corrections[A].size == 2 * GIB - GIB - GIB // 4
     assert N not in told.corrections

@@ -45,7 +45,7 @@ def refused(path: Path) -> str:
 
 def test_a_newer_file(path: Path) -> None:
     written(path, VERSION_1.replace("user_version = 1", "user_version = 99"))
-    assert "is of a newer gpu-tui (schema 99, this one knows 2)" in refused(path)
+    assert "is of a newer gpu-tui (schema 99, this one knows 3)" in refused(path)
 
 
 def test_a_newer_file_whose_writer_was_killed(path: Path) -> None:

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 Every run of `gpu-tui measure`, the optimizer and the explorer is kept, unless --no-journal is said. Simulated runs
-are marked, and never stand in one comparison or plot with real ones.
+are marked, and never stand in one comparison or plot with real ones. With --deployments the same actions (list, show,
+export, delete) are about starts of vLLM: what was predicted of each, and what its log measured.
 
 examples:
   gpu-tui history --since 7d
   gpu-tui history compare 12 15
   gpu-tui history export --format markdown --output report.md
+  gpu-tui history --deployments
 
 exit codes: 0 done, 2 no such run, or the file is no journal, damaged or newer, 3 it cannot be read or written
 """
@@ -67,6 +69,7 @@ def _reading_actions(action: Callable[..., argparse.ArgumentParser]) -> None:
     _which(action("list", "the runs, newest first; also without an action", json=True), argparse.SUPPRESS)
     show = action("show", "everything that is kept of one run", json=True)
     show.add_argument("run", metavar="ID", type=_number)
+    _deployments(show)
     compare = action("compare", "two runs side by side: what changed, and whether it is more than scatter", json=True)
     compare.add_argument("a", metavar="A", type=_number)
     compare.add_argument("b", metavar="B", type=_number)
@@ -90,6 +93,7 @@ def _writing_actions(action: Callable[..., argparse.ArgumentParser]) -> None:
     delete = action("delete", "take a run out of the journal, for good")
     delete.add_argument("run", metavar="ID", type=_number)
     delete.add_argument("--yes", action="store_true", help="do not ask")
+    _deployments(delete)
 
 
 def _which(parser: argparse.ArgumentParser, limit: object) -> None:
@@ -98,7 +102,13 @@ def _which(parser: argparse.ArgumentParser, limit: object) -> None:
     add = parser.add_argument
     add("--limit", metavar="N", type=_number, default=none, help=f"at most so many (list: {_LISTED})")
     add("--since", metavar="WHEN", type=_instant, default=none, help="2026-11-01, 2026-11-01T10:00 (UTC), 7d, 12h, 30m")
+    _deployments(parser, False if none is None else argparse.SUPPRESS)
     add("--kind", choices=_KINDS, default=none, help="who ran it: the command, the optimizer, the explorer")
+
+
+def _deployments(parser: argparse.ArgumentParser, default: object = argparse.SUPPRESS) -> None:
+    words = "starts of vLLM, predicted against measured, instead of runs"
+    parser.add_argument("--deployments", action="store_true", default=default, help=words)
 
 
 def _number(text: str) -> int:
@@ -133,6 +143,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         JournalRefused: the file is no journal, damaged or newer.
         JournalError: it cannot be read or written.
     """
+    if args.deployments:
+        from gpu_tui.cli import deployments
+
+        return deployments.run(args, settings)
     actions: dict[str, Callable[[argparse.Namespace, Settings, Journal], int]] = {
         "list": _list,
         "show": _show,
