@@ -55,6 +55,8 @@ class GpuProcess:
     """NVML's `usedGpuMemory`: device memory this pid holds, its CUDA context included. None: not reported."""
     compute: bool = True
     graphics: bool = False
+    mps: bool = False
+    """It computes through MPS, the driver's server that shares one context among processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,24 @@ class ProcessInfo:
     """Seconds since the epoch."""
     problem: str | None = None
     """None when all was read, else a few words: ``gone``, ``permission denied``, ``not in this pid namespace``."""
+    unit: str | None = None
+    """The systemd service it runs in: ``ollama.service``."""
+    unit_uid: int | None = None
+    """Uid of the user whose unit it is; None for a unit of the system."""
+    container: str | None = None
+    """Id of its container, 64 hexadecimal digits."""
+    container_name: str | None = None
+    runtime: str | None = None
+    """Who runs the container: ``docker``, ``podman``, ``containerd``, ``cri-o``."""
+    image: str | None = None
+    pod: str | None = None
+    """Its Kubernetes pod: the name, or the uid where the name cannot be read."""
+    namespace: str | None = None
+    """Of its pod."""
+    inner_pid: int | None = None
+    """Its pid inside its own pid namespace, where that is another than the one told here."""
+    ports: tuple[int, ...] | None = None
+    """TCP ports it listens on itself; None: not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

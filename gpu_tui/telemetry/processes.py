@@ -7,7 +7,7 @@ import pwd
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import psutil
@@ -15,6 +15,7 @@ import psutil
 from gpu_tui.clock import Clock
 from gpu_tui.core.snapshot import ProcessInfo
 from gpu_tui.telemetry.exits import ExitWatch
+from gpu_tui.telemetry.places import Places
 from gpu_tui.telemetry.procfs import (
     GONE,
     PERMISSION_DENIED,
@@ -26,6 +27,7 @@ from gpu_tui.telemetry.procfs import (
     read_stat,
     valid_pid,
 )
+from gpu_tui.telemetry.sockets import ListeningPorts
 
 YOUNG_S = 60.0
 """For so long after its start a process may still call exec or setproctitle: vLLM's workers are renamed while
@@ -35,6 +37,10 @@ REFRESH_PER_READ = 4
 """How many rows are read again at each reading, in turn, though nothing says that they changed; and `YOUNG_PER_READ`
 young ones. They bound a reading's cost whatever the number of processes."""
 YOUNG_PER_READ = 16
+PORTS_EVERY_S = 15.0
+"""How long ports stand as they were found: a server begins to listen long after its start. `PORTS_PER_READ` rows are
+looked at again at each reading. Ours to choose."""
+PORTS_PER_READ = 2
 COMM_MAX = 15
 """TASK_COMM_LEN - 1 of linux/sched.h: longer names are cut."""
 
@@ -49,25 +55,37 @@ class _Row:
     raw: bytes | None = None
     watched: bool = False
     lost: bool = False
+    ports_at: float = 0.0
 
 
 class ProcessTable:
     """Rows of processes. Not thread-safe; belongs to the thread that reads."""
 
-    def __init__(self, clock: Clock, *, own_namespace: bool | None = None, watch: ExitWatch | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        own_namespace: bool | None = None,
+        watch: ExitWatch | None = None,
+        root: Path = Path("/"),
+    ) -> None:
         """Nothing is read yet.
 
         Args:
             clock: its wall time tells a process's age.
             own_namespace: whether the driver's pids are this /proc's; found out when None.
             watch: tells which processes have ended.
+            root: stands in for the file system's where control groups, containers and sockets are looked up.
         """
         self._clock = clock
+        self.places = Places(clock, root)
+        self._sockets = ListeningPorts(clock, root)
         self.own_namespace = in_initial_pid_namespace() if own_namespace is None else own_namespace
         self._watch = ExitWatch() if watch is None else watch
         self._rows: dict[int, _Row] = {}
         self._young: deque[_Row] = deque()
         self._settled: deque[_Row] = deque()
+        self._listening: deque[_Row] = deque()
         self._users: dict[int, str] = {}
         self._boot_time = psutil.boot_time()
         self._ticks_per_s = os.sysconf("SC_CLK_TCK")
@@ -103,6 +121,7 @@ class ProcessTable:
         self._rows.clear()
         self._young.clear()
         self._settled.clear()
+        self._listening.clear()
 
     def _suspects(self) -> set[int]:
         """Who must be looked at: the ended, and their children, who have another parent now."""
@@ -149,6 +168,7 @@ class ProcessTable:
         self._fill(row, stat)
         self._rows[pid] = row
         self._young.append(row)
+        self._listening.append(row)
         return row
 
     def _fill(self, row: _Row, stat: Stat) -> None:
@@ -170,7 +190,10 @@ class ProcessTable:
             ppid=stat.ppid,
             started_at=self._boot_time + stat.start_ticks / self._ticks_per_s,
             problem=cmdline_problem or user_problem,
+            ports=self._sockets.of(row.pid),
+            **self.places.of(row.pid, None if uids is None else uids.real),
         )
+        row.ports_at = row.refreshed
 
     def _user(self, uid: int) -> str:
         """The user's name, asked for once: a directory service may answer slowly. A uid without one is its number."""
@@ -186,6 +209,7 @@ class ProcessTable:
     def _refresh_some(self) -> None:
         """Read a few rows again: a title or a command line changes without any sign that could be watched."""
         now, wall = self._clock.monotonic(), self._clock.wall()
+        self._look_at_ports(now)
         for _ in range(min(YOUNG_PER_READ, len(self._young))):
             if now - self._young[0].refreshed < YOUNG_EVERY_S:
                 break
@@ -197,6 +221,20 @@ class ProcessTable:
             row = self._settled.popleft()
             if self._refresh(row):
                 self._settled.append(row)
+
+    def _look_at_ports(self, now: float) -> None:
+        for _ in range(min(PORTS_PER_READ, len(self._listening))):
+            row = self._listening[0]
+            if self._rows.get(row.pid) is not row:
+                self._listening.popleft()
+                continue
+            if now - row.ports_at < PORTS_EVERY_S:
+                return
+            self._listening.rotate(-1)
+            row.ports_at = now
+            ports = None if row.lost else self._sockets.of(row.pid)
+            if ports is not None and ports != row.info.ports:
+                row.info = replace(row.info, ports=ports)
 
     def _refresh(self, row: _Row) -> bool:
         """False when the row is no longer in the table."""
