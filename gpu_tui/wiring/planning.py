@@ -41,11 +41,16 @@ def start_inputs(
         known: what files, a running server and its log tell; it stands before the scenario's.
         asked: the question itself names the model: it stands before a configured figure.
     """
-    told = [inputs for inputs in (known, snapshot.start if snapshot is not None else None) if inputs is not None]
+    scenario = snapshot.start if snapshot is not None else None
+    if asked and known is not None and known.facts is not None and scenario is not None:
+        # Another model: the release and the GPUs stay, the scenario's own model, its flags and its floor do not.
+        scenario = StartInputs(version=scenario.version, tensor_parallel_size=scenario.tensor_parallel_size)
+    told = [inputs for inputs in (known, scenario) if inputs is not None]
     if not told or (hand_set(settings, snapshot) and not asked):
         return None
     inputs = merged(*told)
-    if hand_set(settings, snapshot, _FLOOR):
+    # A configured floor is about the model that usually runs here; a flag is about the one that is asked about.
+    if settings.origin(_FLOOR).kind == "flag" or (hand_set(settings, snapshot, _FLOOR) and not asked):
         inputs = replace(inputs, min_kv_cache_bytes=mib_to_bytes(settings.model.min_kv_cache_mib))
     return inputs
 

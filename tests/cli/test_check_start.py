@@ -146,3 +146,29 @@ def test_a_question_that_means_nothing(capsys: pytest.CaptureFixture[str], words
     assert (code, out) == (2, "")
     assert said in err
     assert len(err.strip().splitlines()) <= 3
+
+
+def test_a_model_in_a_folder_takes_nothing_of_the_scenario_s_own_model(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "qwen"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(TERMS["config"]))
+    other = {"weights_mib": 1000, "activation_mib": 10, "min_kv_cache_mib": 370}
+    flags = {"version": "0.19.1", "gpu_memory_utilization": 0.9, "max_model_len": 512, "kv_cache_dtype": "fp8"}
+    machine = _written(tmp_path, {"gpu": CARD, "model": other, "vllm": flags})
+    code, told, _ = check(capsys, "--scenario", machine, "--model", str(folder), "--json")
+    got = json.loads(told)
+    assert (code, got["outcome"]) == (1, "max_len_too_long")
+    # 40,960 tokens, the model's own context, in 16 bits each.
+    assert got["min_kv_cache_mib"] == 5760.0
+    assert got["terms"][0]["mib"] > 15_000
+    assert "models's" in got["error_text"]  # the scenario's release
+    _, told, _ = check(capsys, "--scenario", machine, "--model", str(folder), "--min-kv-mib", "100", "--json")
+    assert json.loads(told)["min_kv_cache_mib"] == 100.0
+
+
+def test_a_model_that_is_not_here_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = check(capsys, "--demo", "--util", "0.5", "--model", "nobody/nothing")
+    assert (code, out) == (3, "")
+    assert "nobody/nothing" in err

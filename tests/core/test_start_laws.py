@@ -16,6 +16,7 @@ from gpu_tui.core.start_inputs import StartInputs, merged, start_options
 from gpu_tui.core.start_terms import Given, TermName
 from gpu_tui.core.vllm_version import accounting_of
 from gpu_tui.units import GIB, MIB
+from tests.core.layouts import facts_of
 from tests.core.plans import exact, exact_inputs, inputs, plans
 from tests.factories import books_of, gpu, machines, sizes, snapshot
 
@@ -193,3 +194,53 @@ def test_releases_that_count_the_others_as_their_own(version: str, counts: bool)
     assert start is not None
     others = start.term(TermName.OTHER_TENANTS)
     assert (others is not None and others.size == 8 * GIB) is counts
+
+
+def test_one_request_is_enough_to_the_byte() -> None:
+    plan = qwen_with_cache(8192 * 147_456)
+    assert plan.judge().prediction.outcome is Outcome.STARTED
+    assert plan.judge().report.valid is True
+    short = qwen_with_cache(8192 * 147_456 - 1)
+    assert short.judge().prediction.outcome is Outcome.MAX_LEN_TOO_LONG
+    assert qwen_with_cache(0).judge().prediction.outcome is Outcome.NO_CACHE_BLOCKS
+    # Since 0.30 one block is taken off first.
+    assert qwen_with_cache(8192 * 147_456, "0.30.0").judge().prediction.outcome is Outcome.MAX_LEN_TOO_LONG
+    assert qwen_with_cache((8192 + 16) * 147_456, "0.30.0").judge().prediction.outcome is Outcome.STARTED
+    assert qwen_with_cache(16 * 147_456, "0.30.0").judge().prediction.outcome is Outcome.NO_CACHE_BLOCKS
+
+
+def qwen_with_cache(size: int, version: str = "0.19.1") -> Plan:
+    """Weights such that half of 24 GiB leave exactly so much for the cache."""
+    device = gpu(total=24 * 1024, free=24 * 1024, cuda_total_bytes=24 * GIB)
+    origin = Origin(kind=OriginKind.MEASURED, source="test")
+    terms = {TermName.ACTIVATION: exact(1), TermName.NON_TORCH: exact(0)}
+    terms[TermName.WEIGHTS] = Given(size=11 * GIB - size, origin=origin, precision=0)
+    told = StartInputs(facts=facts_of("qwen3-8b"), version=version, given=terms, max_model_len=8192, enforce_eager=True)
+    return Plan(gpu_memory_utilization=0.5, gpu=device, books=books_of(snapshot(device)), base=ModelNeed(), inputs=told)
+
+
+def test_the_gate_is_one_byte_wide() -> None:
+    plan = qwen_with_cache(8192 * 147_456)
+    assert replace(plan, books=replace(plan.books, free_bytes=12 * GIB)).judge().prediction.outcome is Outcome.STARTED
+    short = replace(plan, books=replace(plan.books, free_bytes=12 * GIB - 1)).judge()
+    assert short.prediction.outcome is Outcome.NOT_ENOUGH_FREE
+    assert short.prediction.call is Call.TOO_CLOSE
+
+
+def test_a_pinned_cache_is_certain_only_where_the_most_that_the_terms_may_take_fits() -> None:
+    def told(free: int) -> Plan:
+        plan = pinned(8, 24)
+        assert plan.inputs is not None
+        terms: dict[TermName, Given] = dict(plan.inputs.given)
+        del terms[TermName.ACTIVATION]
+        books = replace(plan.books, free_bytes=free)
+        return replace(plan, books=books, inputs=replace(plan.inputs, given=terms))
+
+    start = told(24 * GIB).start()
+    assert start is not None
+    assert start.above > 0
+    enough = start.need.model_bytes + 8 * GIB
+    assert told(enough + start.above).judge().prediction.call is Call.STARTS
+    assert told(enough + start.above - 1).judge().prediction.call is Call.TOO_CLOSE
+    assert told(enough - start.below).judge().prediction.call is Call.TOO_CLOSE
+    assert told(enough - start.below - 1).judge().prediction.call is Call.WILL_NOT_START

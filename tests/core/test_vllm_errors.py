@@ -87,12 +87,12 @@ def test_too_long_to_the_letter() -> None:
 
 
 def test_the_null_block_is_taken_off_before_it_is_told() -> None:
-    case = plan(0.9, version="0.33.0", max_model_len=40_960)
+    case = plan(0.9, version="0.33.0", max_model_len=40_960, block_size=1024)
     prediction = case.judge().prediction
     assert prediction.kv_cache_bytes is not None
     told = re.search(r"memory \(([\d.]+) GiB\)", str(text(case)))
     assert told is not None
-    assert told[1] == str(round((prediction.kv_cache_bytes - 2_359_296) / GIB, 2))
+    assert told[1] == str(round((prediction.kv_cache_bytes - 1024 * 147_456) / GIB, 2))
 
 
 def test_without_a_gate_torch_finds_out() -> None:
