@@ -150,7 +150,7 @@ def test_own_rules_come_first_and_replace_built_in_ones(tmp_path: Path) -> None:
         ("[[services]]\nname = 'a'\nmatch = '('", "is no regular expression: missing ), unterminated subpattern"),
         (
             "[[services]]\nname = 'a'\nmatch = 'x'\nfield = 'cmd'",
-            "services[0].field is 'cmd'. Allowed: name, cmdline, vllm.",
+            "services[0].field is 'cmd'. Allowed: name, cmdline, vllm, user, unit,",
         ),
         ("[[services]]\nname = 'a'\nmatch = 'x'\nfield = []", "services[0].field is []."),
         ("[[services]]\nname = 'a'\nmatch = 'x'\nrestarts = 1", "services[0].restarts is 1. Allowed: true or false."),

@@ -9,12 +9,7 @@ from dataclasses import dataclass
 
 import psutil
 
-MAX_ANCESTORS = 4
-"""An engine's server is one or two steps up; what is further off is somebody else's."""
-_NOT_A_SERVICE = frozenset(
-    "systemd init sshd bash sh dash zsh fish tmux screen login sudo su supervisord containerd-shim runsv".split()  # noqa: SIM905 - read as a sentence
-)
-"""Parents that start services of every kind; above them the family ends."""
+from gpu_tui.core.family import MAX_ANCESTORS, NOT_A_SERVICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +74,7 @@ def _family(pid: int, open_process: Callable[[int], psutil.Process]) -> list[psu
         process = open_process(pid)
         family = [process]
         for parent in process.parents()[:MAX_ANCESTORS]:
-            if parent.pid in (1, os.getpid()) or parent.name() in _NOT_A_SERVICE:
+            if parent.pid in (1, os.getpid()) or parent.name() in NOT_A_SERVICE:
                 break
             family.append(parent)
         return family + process.children(recursive=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from gpu_tui.core.services import DEFAULT_RULES, Classifier, ServiceRule
+from gpu_tui.core.services import DEFAULT_RULES, Classifier, Field, ServiceRule
 from gpu_tui.core.snapshot import ProcessInfo
 from tests.factories import SERVE, info, table
 
@@ -79,3 +81,60 @@ def test_remembered_answers_do_not_grow_for_ever() -> None:
     for pid in range(2, 20_500):
         classifier.rule_for(pid, table(info(pid, "x")))
     assert len(classifier._answers) <= 20_001
+
+
+_VOICE = info(
+    9,
+    "python",
+    "python main.py",
+    ppid=8,
+    user="ada",
+    unit="voice.service",
+    container="4f" * 32,
+    container_name="voice-1",
+    image="ghcr.io/kloros/voice:3",
+    pod="voice-0",
+    namespace="prod",
+    ports=(40001,),
+)
+_PARENT = info(8, "uvicorn", "uvicorn voice:app --port 9000", ppid=7, ports=(9000,))
+_TMUX = info(7, "tmux", "tmux new -s voice", ppid=1, ports=(7777,))
+
+
+@pytest.mark.parametrize(
+    ("field", "match", "hits"),
+    [
+        ("user", "^ada$", True),
+        ("user", "^bob$", False),
+        ("unit", r"^voice\.service$", True),
+        ("container", "^voice-", True),
+        ("container", "^4f4f", True),
+        ("container", "kloros", False),
+        ("image", "kloros/voice", True),
+        ("pod", "^voice-0$", True),
+        ("namespace", "^prod$", True),
+        ("namespace", "^dev$", False),
+        ("port", "9000", True),
+        ("port", "900", False),
+        ("port", "40001|5", True),
+        ("port", "7777", False),
+        ("parent", "^uvicorn", True),
+        ("parent", "-s voice", True),
+        ("parent", "main.py", False),
+    ],
+)
+def test_a_rule_on_where_a_process_lives(field: Field, match: str, hits: bool) -> None:
+    rules = (ServiceRule(name="voice", match=match, field=field),)
+    assert _service(_VOICE, _PARENT, _TMUX, rules=rules) == ("voice" if hits else "other")
+
+
+@pytest.mark.parametrize("field", [field for field in get_args(Field) if field not in ("name", "cmdline", "vllm")])
+def test_what_is_not_known_matches_nothing(field: Field) -> None:
+    assert _service(info(9, "x", "x"), rules=(ServiceRule(name="all", match=".*", field=field),)) == "other"
+
+
+def test_a_changed_parent_or_port_is_seen() -> None:
+    classifier = Classifier((ServiceRule(name="late", match="9000", field="port"),))
+    child, before, after = info(9, "w", ppid=8), info(8, "s", ports=()), info(8, "s", ports=(9000,))
+    assert classifier.rule_for(9, table(child, before)) is None
+    assert classifier.rule_for(9, table(child, after)) is not None
