@@ -100,6 +100,9 @@ def attentions(config: ConfigReader, mixers: tuple[Mixer, ...], hidden: int | No
     heads = num_heads(config)
     dim = head_dim(config, hidden, heads)
     mla = latent(config)
+    if heads is None and dim is not None:
+        # Enough for the cache; the weights then stay unknown.
+        heads = config.integer("num_key_value_heads", "num_kv_heads")
     if heads is None or (dim is None and mla is None):
         return []
     base = Attention(

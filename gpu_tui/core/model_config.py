@@ -46,6 +46,8 @@ def facts_from_config(
     facts = replace(_facts(config, shape, quant), name=name)
     if shape.hidden is None or facts.vocab_size is None or not shape.kinds:
         return facts
+    if untold := _untold(shape, facts):
+        return replace(facts, assumptions=(*facts.assumptions, f"the config does not tell {untold}: weights unknown"))
     if facts.draft_layers:
         draft = draft_tally(shape.language, shape.hidden, shape.attentions, facts.draft_layers)
         facts = replace(facts, draft_bytes=weights_bytes(draft, 2, quant if quant is None or quant.draft else None))
@@ -53,6 +55,17 @@ def facts_from_config(
     if (kind := shape.language.text("model_type")) not in COUNTED:
         missing += (f"{_UNCOUNTED} {str(kind)[:40]} were never compared with real ones",)
     return _weighed(replace(facts, assumptions=facts.assumptions + missing), parts, quant, bool(missing))
+
+
+def _untold(shape: _Shape, facts: ModelFacts) -> str:
+    """What the weights cannot be counted without; empty where all is told."""
+    attends = any(kind in _KINDS for kind in shape.kinds)
+    if attends and facts.num_attention_heads is None:
+        return "the query heads"
+    listed = shape.language.items("block_configs") or shape.language.items("ffn_multipliers")
+    if attends and facts.intermediate_size is None and not listed and Mixer.STATE not in shape.kinds:
+        return "the width of the MLP"
+    return ""
 
 
 def beyond_estimate(facts: ModelFacts) -> tuple[str, ...]:

@@ -24,10 +24,15 @@ DEFAULT_LENGTH = 2048
 """What vLLM takes where the config names no length (`_get_and_verify_max_len`)."""
 
 
-def context_length(config: ConfigReader) -> tuple[int, tuple[str, ...]]:
-    """Tokens, and what was assumed (`_get_and_verify_max_len` of vLLM 0.32)."""
+def context_length(config: ConfigReader) -> tuple[int | None, tuple[str, ...]]:
+    """Tokens, and what was assumed (`_get_and_verify_max_len` of vLLM 0.32).
+
+    None for an extract that names no model either: it is no whole config.json, so its silence says nothing.
+    """
     found = [n for name in _LENGTHS if (n := config.integer(name)) is not None]
     length: float = config.integer("model_max_length") or min(found, default=0)
+    if not length and config.text("model_type") is None and not config.texts("architectures"):
+        return None, ("the config names no context length",)
     if not length:
         return DEFAULT_LENGTH, (f"the config names no context length: vLLM takes {DEFAULT_LENGTH}",)
     scalings = _scalings(config)

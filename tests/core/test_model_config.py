@@ -213,3 +213,16 @@ def test_a_real_config_with_odd_values(name: str, changes: dict[str, object], ne
     else:
         config.update(changes)
     check(facts_from_config(config))
+
+
+def test_an_extract_of_a_config_tells_the_cache_and_invents_no_weights() -> None:
+    extract = {"num_hidden_layers": 36, "num_key_value_heads": 8, "head_dim": 128, "hidden_size": 4096, "vocab_size": 9}
+    facts = facts_from_config(extract)
+    assert [(g.kind, g.count, g.kv_heads, g.head_dim) for g in facts.groups] == [(LayerKind.FULL, 36, 8, 128)]
+    assert facts.weights_bytes is None
+    assert facts.max_model_len is None
+    with_heads = facts_from_config({**extract, "num_attention_heads": 32})
+    assert with_heads.weights_bytes is None
+    whole = facts_from_config({**extract, "num_attention_heads": 32, "intermediate_size": 12288, "model_type": "qwen3"})
+    assert whole.weights_bytes is not None
+    assert whole.max_model_len == 2048
