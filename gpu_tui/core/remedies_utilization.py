@@ -38,7 +38,7 @@ def certain_range(tried: Tried, feasible: Feasible) -> Feasible | None:
     plan, start = tried.plan, tried.start
     low: int | None = feasible.min_steps
     if start is not None:
-        band = total_band(plan.gpu, plan.books)
+        band = (0, 0) if start.need.cuda_total_bytes is not None else total_band(plan.gpu, plan.books)
 
         def cache_is_sure(step: int) -> bool:
             return predict(evaluate(step / STEPS, plan.books, start.need), start, total_band=band).certain

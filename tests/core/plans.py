@@ -54,6 +54,7 @@ def inputs(draw: st.DrawFn, versions: tuple[str | None, ...] = (*VERSIONS, None)
         max_num_batched_tokens=draw(st.sampled_from([None, 512, 8192])),
         kv_cache_memory_bytes=draw(st.one_of(st.none(), st.none(), st.integers(0, 8 * GIB))),
         given=terms,
+        cuda_total_bytes=draw(st.sampled_from([None, None, 12 * GIB])),
     )
 
 
