@@ -30,7 +30,7 @@ def test_nothing_said_is_nothing_asked() -> None:
 
 def test_a_model_by_name() -> None:
     told = asked_inputs(Question(model="Qwen/Qwen3-8B", version="0.19.1"), find)
-    assert told == StartInputs(facts=ModelFacts(name="Qwen/Qwen3-8B"), version="0.19.1")
+    assert told == StartInputs(facts=ModelFacts(name="Qwen/Qwen3-8B"), model="Qwen/Qwen3-8B", version="0.19.1")
 
 
 def test_a_command_line_and_what_stands_before_it() -> None:

@@ -71,6 +71,7 @@ def _judged(line: bytes, number: int, settings: Settings, util: float | None) ->
     return {
         **wire.check_object(judged.report, snapshot, gpus[0], utilization_origin=asked[1], fault=fault),
         **wire_start.start_object(plan, judged, snapshot.case_id, judged=fault is None),
+        "learned": None,
     }
 
 

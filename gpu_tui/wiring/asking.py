@@ -59,7 +59,7 @@ def asked_inputs(question: Question, find: Callable[[str], ModelFacts] | None = 
     if question.version is not None and _means_nothing(question.version):
         raise UsageError(f"--vllm-version {question.version!r} is no version.", "Give one such as 0.19.1.")
     facts = (find or _files)(name) if name is not None else None
-    return replace(inputs, facts=facts, version=question.version)
+    return replace(inputs, facts=facts, model=name, version=question.version)
 
 
 def _serve(text: str | None) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from gpu_tui import wire, wire_start, wiring
-from gpu_tui.cli import cases, exit_codes, output, reading
+from gpu_tui.cli import cases, exit_codes, learning, output, reading
 from gpu_tui.cli.check_text import text
 from gpu_tui.cli.main import share
 from gpu_tui.config import Settings
@@ -16,7 +16,7 @@ from gpu_tui.core.choice import ALL, blocking_fault
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.planning import Judgement
-from gpu_tui.core.snapshot import Fault
+from gpu_tui.core.snapshot import Fault, Gpu
 from gpu_tui.core.start_inputs import StartInputs, merged
 from gpu_tui.errors import SourceUnavailable, UsageError
 from gpu_tui.view.text import clean
@@ -33,6 +33,8 @@ The three checks:
 With a model, vLLM's start is predicted from its files: whether it starts, the KV cache with its band, remedies.
   gpu-tui check --util 0.50 --model Qwen/Qwen2.5-7B-Instruct-AWQ --max-model-len 8192
   gpu-tui check --serve "vllm serve /models/qwen --gpu-memory-utilization 0.50 --enforce-eager"
+
+What earlier starts of the model measured is told where gpu-tui has kept them, and corrects the figures with --learned.
 
 exit codes: 0 valid, 1 not valid, 2 wrong usage or configuration, 3 unknown
 """
@@ -58,6 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--vllm-version", metavar="V", help="the release that starts it; the newest known where not given"
     )
     model.add_argument("--serve", metavar="COMMAND", help="a whole command line in quotes, whose flags count")
+    model.add_argument(
+        "--learned", action="store_true", help="correct the figures by what past starts here measured (history)"
+    )
     parser.add_argument("--json", action="store_true", help="for a script (schema 1)")
 
 
@@ -71,6 +76,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     question = Question(model=args.model, serve=args.serve, max_model_len=args.max_model_len, version=args.vllm_version)
     if not question.empty and args.model_mib is not None:
         raise UsageError("--model-mib sets the model's size by hand.", "Leave it out, or the flags that name a model.")
+    if args.learned and args.model_mib is not None:
+        raise UsageError("--model-mib sets the model's size by hand.", "Leave it out, or --learned.")
+    if args.learned and args.options.simulated:
+        raise UsageError("--learned is about past starts on this machine.", "Leave it out for a simulated one.")
     if args.options.scenario == "-":
         return _cases(args, settings, question)
     known = asked_inputs(question)
@@ -83,33 +92,40 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if faults[0] is not None and not for_all:
         raise SourceUnavailable(faults[0].message, faults[0].remedy, kind=faults[0].kind.value)
     util, asked = asked_utilization(args.util, settings, seen.snapshot, known) or (0.0, _FLAG)
-    judged = _judged(seen, settings, util, known)
+    judged = _judged(seen, settings, util, known, learn=args.learned)
     if args.json:
         objects = [_object(seen, one, fault, asked) for one, fault in zip(judged, faults, strict=True)]
         output.write_json(wire.all_gpus_object(objects) if for_all else objects[0])
     else:
         told_all = [
             text(seen, plan, one, fault, running_server(seen.snapshot, plan.books))
-            for (plan, one), fault in zip(judged, faults, strict=True)
+            + ("" if lesson is None or fault is not None else f"\n\n{learning.words(lesson)}")
+            for (plan, one, lesson), fault in zip(judged, faults, strict=True)
         ]
         output.write("\n\n".join(told_all))
-    verdicts = [None if fault else one.report.valid for (_, one), fault in zip(judged, faults, strict=True)]
+    verdicts = [None if fault else one.report.valid for (_, one, _), fault in zip(judged, faults, strict=True)]
     if False in verdicts:
         return exit_codes.INVALID
     return exit_codes.UNAVAILABLE if None in verdicts or not verdicts else exit_codes.OK
 
 
+_Judged = tuple[Plan, Judgement, learning.Lesson | None]
+
+
 def _judged(
-    seen: reading.Look, settings: Settings, util: float, known: StartInputs | None
-) -> list[tuple[Plan, Judgement]]:
-    """Every GPU's plan and what it comes to."""
+    seen: reading.Look, settings: Settings, util: float, known: StartInputs | None, *, learn: bool
+) -> list[_Judged]:
+    """Every GPU's plan, what it comes to, and what past starts teach of it."""
     books = wiring.choose_restarts(seen.snapshot, seen.gpus, seen.settings, seen.rules)
-    judged = []
+    judged: list[_Judged] = []
     for gpu, book in zip(seen.gpus, books, strict=True):
-        inputs = _completed(known, seen, book)
+        inputs = _completed(known, seen, book, gpu)
         plan = plan_of(util, settings, seen.snapshot, gpu, book, inputs, asked=known is not None)
-        judged.append((plan, plan.judge()))
-    if known is not None and any(one.start is None for _, one in judged):
+        lesson = None
+        if not seen.snapshot.simulated:
+            plan, lesson = learning.lesson(plan, settings, running_server(seen.snapshot, book), apply=learn)
+        judged.append((plan, plan.judge(), lesson))
+    if known is not None and any(one.start is None for _, one, _ in judged):
         raise UsageError(
             "No model whose size is known is meant here, so no start can be predicted.",
             "Name one: --model NAME, a folder with its files, or a GGUF file.",
@@ -117,13 +133,14 @@ def _judged(
     return judged
 
 
-def _object(seen: reading.Look, judged: tuple[Plan, Judgement], fault: Fault | None, asked: Origin) -> dict[str, Any]:
-    plan, one = judged
+def _object(seen: reading.Look, judged: _Judged, fault: Fault | None, asked: Origin) -> dict[str, Any]:
+    plan, one, lesson = judged
     return {
         **wire.check_object(
             one.report, seen.snapshot, plan.gpu, utilization_origin=asked, age_s=seen.age_s, fault=fault
         ),
         **wire_start.start_object(plan, one, seen.snapshot.case_id, judged=fault is None),
+        "learned": learning.learned_object(lesson if fault is None else None),
     }
 
 
@@ -136,15 +153,19 @@ def _cases(args: argparse.Namespace, settings: Settings, question: Question) -> 
     return cases.answer(cases.lines(), settings, args.util)
 
 
-def _completed(known: StartInputs | None, seen: reading.Look, books: Books) -> StartInputs | None:
-    """What is asked about; flags without a model mean the one that runs."""
+def _completed(known: StartInputs | None, seen: reading.Look, books: Books, gpu: Gpu) -> StartInputs | None:
+    """What is asked about; flags without a model mean the one that runs, whose start is kept in the journal."""
     if known is None or known.facts is not None:
         return known
     if seen.snapshot.simulated:
         return known
+    from gpu_tui.wiring.deployments import remember
     from gpu_tui.wiring.evidence import Seeker
 
     running = Seeker(seen.clock).running(seen.snapshot, books)
     for words in running.missing:
         output.note(clean(words, 400))
+    notice = remember(running, seen.snapshot, books, seen.settings, gpu=gpu, clock=seen.clock)
+    if notice is not None:
+        output.note(f"{notice.message} {notice.remedy}".rstrip())
     return known if running.inputs is None else merged(known, running.inputs)

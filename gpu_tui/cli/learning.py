@@ -1,0 +1,119 @@
+"""``gpu-tui check --learned``: what past starts of the planned model teach, offered or applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from gpu_tui import wiring
+from gpu_tui.cli import output
+from gpu_tui.config import Settings
+from gpu_tui.core.plan import Plan
+from gpu_tui.core.serve_options import options_of
+from gpu_tui.core.start_evidence import inputs_of_options
+from gpu_tui.core.start_setup import Setup
+from gpu_tui.core.what_to_type import RunningServer
+from gpu_tui.errors import GpuTuiError
+from gpu_tui.units import wire_mib
+from gpu_tui.view.text import clean
+
+if TYPE_CHECKING:
+    from gpu_tui.core.learned import Learned, Seen
+
+FLAG = "--learned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What was learned for one plan."""
+
+    learned: Learned
+    predicted: bool
+    """The plan is predicted term by term; False: by hand-set figures."""
+    applied: bool
+
+
+def lesson(plan: Plan, settings: Settings, running: RunningServer | None, *, apply: bool) -> tuple[Plan, Lesson | None]:
+    """The plan, corrected where the user asks for it, and what was learned.
+
+    A journal that cannot be read costs no verdict, unless its lesson is what was asked for.
+
+    Args:
+        plan: what is judged.
+        settings: which journal, and the configured model's name.
+        running: the server that restarts, for a plan that names no model.
+        apply: the user's word for it.
+
+    Raises:
+        JournalRefused, JournalError: with `apply`, the journal cannot be read.
+    """
+    planned = _planned(plan, settings, running)
+    path = wiring.journal_path(settings) if planned.model is not None else None
+    # Most machines have no journal: `check` then loads no SQLite.
+    found = _found(settings, planned, plan, apply=apply) if path is not None and path.exists() else None
+    predicted = plan.inputs is not None and plan.inputs.knows_weights
+    useful = found is not None and (found.corrections if predicted else found.model_bytes or found.min_kv_cache_bytes)
+    if found is None or not useful:
+        if apply:
+            what = clean(planned.model, 120) if planned.model is not None else "a model that is not named"
+            output.note(f"Nothing is learned of {what} yet: gpu-tui history --deployments lists what is known.")
+        return plan, None
+    if apply:
+        plan = _applied(plan, found, predicted=predicted)
+    return plan, Lesson(learned=found, predicted=predicted, applied=apply)
+
+
+def _planned(plan: Plan, settings: Settings, running: RunningServer | None) -> Setup:
+    setup = plan.inputs.setup if plan.inputs is not None else Setup()
+    if setup.model is not None:
+        return setup
+    if settings.model.name is not None:
+        return replace(setup, model=settings.model.name)
+    return setup if running is None else inputs_of_options(options_of(running.argv)).setup
+
+
+def _found(settings: Settings, planned: Setup, plan: Plan, *, apply: bool) -> Learned | None:
+    from gpu_tui.wiring.deployments import learned_for
+
+    try:
+        return learned_for(settings, planned, plan.gpu)
+    except GpuTuiError as error:
+        if apply:
+            raise
+        output.note(f"Nothing could be learned from past starts. {error}")
+        return None
+
+
+def _applied(plan: Plan, learned: Learned, *, predicted: bool) -> Plan:
+    if predicted and plan.inputs is not None:
+        return replace(plan, inputs=learned.applied_to(plan.inputs))
+    return replace(plan, base=learned.applied_to_need(plan.base), told=True)
+
+
+def words(one: Lesson) -> str:
+    """One line for people."""
+    from gpu_tui.view.learned import learned_words
+
+    return learned_words(one.learned, predicted=one.predicted, applied=one.applied, how=f"apply with {FLAG}")
+
+
+def learned_object(one: Lesson | None) -> dict[str, Any] | None:
+    """The key ``learned`` of `check --json`; null: nothing is learned."""
+    if one is None:
+        return None
+    learned = one.learned
+    return {
+        "model": learned.model,
+        "n": learned.starts,
+        "applied": one.applied,
+        "terms": [
+            {"name": name.value, "mib": wire_mib(each.size), "spread_mib": wire_mib(each.spread), "n": each.starts}
+            for name, each in learned.corrections.items()
+        ],
+        "model_mib": _seen(learned.model_bytes),
+        "min_kv_cache_mib": _seen(learned.min_kv_cache_bytes),
+    }
+
+
+def _seen(one: Seen | None) -> dict[str, Any] | None:
+    return None if one is None else {"mib": wire_mib(one.size), "n": one.starts}
