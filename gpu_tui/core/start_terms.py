@@ -210,7 +210,7 @@ def _activation(facts: ModelFacts | None, options: StartOptions) -> Term:
     layers = tokens * _layer_bytes(facts, options.cache.tensor_parallel_size)
     if not options.rows_told:
         sampler *= USUAL_ROWS
-    size = max(sampler, layers) + 0.05 * GIB
+    size = max(sampler, layers)
     below, above = (0.25 if options.rows_told else 0.8) * size, 0.3 * size + 0.25 * GIB
     if facts is None or facts.vocab_size is None:
         below, above = 0.8 * size, 0.6 * size + 0.3 * GIB
@@ -239,7 +239,7 @@ def _non_torch(options: StartOptions) -> Term:
     if options.unified_memory:
         size, band, what = 0.5, (4.5, 3.5), "unified memory: the page cache and other processes come and go meanwhile"
     elif ranks > 1:
-        size, band, what = 0.8, (0.6, 1.3), "NCCL's buffers and the CUDA context of one of several ranks"
+        size, band, what = 0.7, (0.5, 1.3), "NCCL's buffers and the CUDA context of one of several ranks"
     elif options.rules.graphs_inside:
         size, band, what = (
             0.3,
@@ -247,7 +247,7 @@ def _non_torch(options: StartOptions) -> Term:
             "the CUDA context's growth, library workspaces and what loading leaves behind",
         )
     else:
-        size, band, what = 0.15, (0.15, 0.35), "the CUDA context's growth and library workspaces"
+        size, band, what = 0.1, (0.15, 0.35), "the CUDA context's growth and library workspaces"
     origin = Origin(kind=OriginKind.ASSUMED, source=f"estimated: {what}")
     return _term(TermName.NON_TORCH, size * GIB, (band[0] * GIB, band[1] * GIB), origin)
 

@@ -106,20 +106,18 @@ def outcomes(level: str, *, only_known: bool) -> tuple[Counter[tuple[str, str]],
 
 
 def cache_errors(level: str) -> list[tuple[str, float, float, bool]]:
-    """(id, predicted GiB, true GiB, inside the band) of every start that printed its KV cache and can be predicted."""
+    """(id, predicted GiB, true GiB, inside the band) of every start that printed its KV cache and can be predicted.
+
+    For "all terms" those whose log tells weights, activation and non-torch memory; else those that tell their weights.
+    """
+    needed = TERMS[:3] if level == "all terms" else TERMS[:1]
     rows = []
     for start, found in each(level):
-        true, band = start.row["truth"].get("kv_gib"), found.prediction.kv_cache_band
-        has_utilization = "gpu_memory_utilization" in start.row["case"]["vllm"]
-        if true is None or band is None or found.start is None or not has_utilization:
-            continue
-        if not any(
-            origin in start.row["case"]["model"] for origin in TERMS[: 1 if level != "config only" else 0] or ("name",)
-        ):
-            continue
-        rows.append(
-            (start.row["id"], (found.prediction.kv_cache_bytes or 0) / GIB, true, band[0] <= true * GIB <= band[1])
-        )
+        case, true, band = start.row["case"], start.row["truth"].get("kv_gib"), found.prediction.kv_cache_band
+        told = all(term in case["model"] for term in needed) and "gpu_memory_utilization" in case["vllm"]
+        if true is not None and band is not None and found.start is not None and told:
+            inside = band[0] <= true * GIB <= band[1]
+            rows.append((start.row["id"], (found.prediction.kv_cache_bytes or 0) / GIB, true, inside))
     return rows
 
 
