@@ -111,9 +111,8 @@ class Books:
     @property
     def available_bytes(self) -> int | None:
         """free + what comes free: all that a new vLLM could take."""
-        if self.free_bytes is None or self.restarting_bytes is None:
-            return None
-        return self.free_bytes + self.restarting_bytes
+        restarting = self.restarting_bytes
+        return None if self.free_bytes is None or restarting is None else self.free_bytes + restarting
 
     def service(self, name: str) -> Service | None:
         """The row of this name."""

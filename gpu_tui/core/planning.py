@@ -41,11 +41,11 @@ def start_for(inputs: StartInputs | None, gpu: Gpu, books: Books, base: ModelNee
         return None
     total = allocation_total(books, ModelNeed(on_cuda_total=True, cuda_total_bytes=inputs.cuda_total_bytes))
     options = start_options(inputs, gpu.name, total)
-    known = total is not None and books.available_bytes is not None
+    available = books.available_bytes
     return start_model(
         inputs.facts,
         options,
-        other_bytes=max(0, total - books.available_bytes) if known else None,  # type: ignore[operator]
+        other_bytes=None if total is None or available is None else max(0, total - available),
         min_kv_cache_bytes=inputs.min_kv_cache_bytes,
         cuda_total_bytes=inputs.cuda_total_bytes,
         startup_overhead=(base.startup_overhead_bytes, base.startup_overhead_origin),
