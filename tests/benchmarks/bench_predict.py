@@ -205,7 +205,8 @@ def main(verbose: bool) -> None:
             print(f"  {name}: {100 * error:+.2f} %")
     one, whole = speed()
     print(
-        f"\nspeed, by CPU time: {one:,.0f} predictions a second of one model, {whole:,.0f} with the model set up anew each time"
+        f"\nspeed, by CPU time: {one:,.0f} predictions a second of one model, "
+        f"{whole:,.0f} with the model set up anew each time"
     )
 
 
