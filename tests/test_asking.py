@@ -12,9 +12,10 @@ from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.core.start_inputs import StartInputs
+from gpu_tui.core.what_to_type import RunningServer
 from gpu_tui.errors import UsageError
 from gpu_tui.units import MIB
-from gpu_tui.wiring.asking import Question, asked_inputs
+from gpu_tui.wiring.asking import Question, asked_inputs, asked_server
 from gpu_tui.wiring.planning import plan_of
 from tests.core.layouts import facts_of
 from tests.factories import books_of, gpu, snapshot
@@ -68,6 +69,20 @@ def test_what_means_nothing_is_told(question: Question) -> None:
     with pytest.raises(UsageError) as caught:
         asked_inputs(question, find)
     assert caught.value.remedy
+
+
+def test_what_is_to_be_typed_is_about_the_server_that_is_meant() -> None:
+    argv = ("vllm", "serve", "a", "--port", "1")
+    running = RunningServer(argv=argv, masked=argv, unit="vllm.service")
+    assert asked_server(Question(), running) is running
+    assert asked_server(Question(max_model_len="1k"), running) is running
+    assert asked_server(Question(model="a"), running) is running
+    assert asked_server(Question(model="b"), running) is None
+    assert asked_server(Question(model="b"), None) is None
+    other = asked_server(Question(serve="vllm serve b --api-key sk-Geheim1"), running)
+    assert other is not None
+    assert (other.argv[2], other.unit) == ("b", None)
+    assert "Geheim" not in " ".join(other.masked)
 
 
 LIVE = snapshot(gpu(total=24576), simulated=False, source="nvml")

@@ -112,7 +112,9 @@ def pinned_cache(judgement: Judgement) -> Flag | None:
     if rules.v0 or (rules.release is not None and rules.release < PINNED_SINCE):
         return None
     words = "with --gpu-memory-utilization still deciding whether vLLM begins to start"
-    if rules.graphs_inside:
+    if rules.release is None:
+        note = f"the plan's KV cache, {format_mib(size)} MiB, by a release that is not told, {words}"
+    elif rules.graphs_inside:
         note = f"the plan's KV cache, {format_mib(size)} MiB, CUDA graphs already taken off, {words}"
     else:
         graphs = cuda_graphs(start.options).size

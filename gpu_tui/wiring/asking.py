@@ -12,7 +12,9 @@ from gpu_tui.core.serve_options import AUTO, options_of
 from gpu_tui.core.start_evidence import inputs_of_options
 from gpu_tui.core.start_inputs import StartInputs
 from gpu_tui.core.vllm_version import accounting_of
+from gpu_tui.core.what_to_type import RunningServer
 from gpu_tui.errors import UsageError
+from gpu_tui.view.text import mask_cmdline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,19 @@ def asked_inputs(question: Question, find: Callable[[str], ModelFacts] | None = 
         raise UsageError(f"--vllm-version {question.version!r} is no version.", "Give one such as 0.19.1.")
     facts = (find or _files)(name) if name is not None else None
     return replace(inputs, facts=facts, model=name, version=question.version)
+
+
+def asked_server(question: Question, running: RunningServer | None) -> RunningServer | None:
+    """The command line that what is to be typed is compared with: the one asked about, else the running server's.
+
+    None where the question names a model and no command line, and another model runs.
+    """
+    if question.serve is not None:
+        argv = tuple(_serve(question.serve))
+        return RunningServer(argv=argv, masked=mask_cmdline(argv))
+    if question.model is None or running is None or options_of(running.argv).model == question.model:
+        return running
+    return None
 
 
 def _serve(text: str | None) -> list[str]:

@@ -67,6 +67,9 @@ def test_a_named_model_is_not_the_one_that_runs(standin: StandIn, sleepers: Slee
     code, told = as_json(standin, "--util", "0.5", "--model", model(tmp_path), "--max-model-len", "4096")
     assert (code, told["outcome"]) == (0, "started")
     assert told["min_kv_cache_mib"] > 4096 * 114_688 / 2**20 - 1
+    said = check(standin, "--util", "0.5", "--model", str(tmp_path / "qwen3-0.6b"), "--max-model-len", "4096").stdout
+    assert f"vllm serve {tmp_path}/qwen3-0.6b --gpu-memory-utilization 0.5 --max-model-len 4096" in said
+    assert "Qwen2.5" not in said
 
 
 def test_where_nothing_is_known_of_the_running_model_it_is_asked_for(standin: StandIn, sleepers: Sleepers) -> None:

@@ -20,7 +20,7 @@ from gpu_tui.core.snapshot import Fault, Gpu
 from gpu_tui.core.start_inputs import StartInputs, merged
 from gpu_tui.errors import SourceUnavailable, UsageError
 from gpu_tui.view.text import clean
-from gpu_tui.wiring.asking import Question, asked_inputs
+from gpu_tui.wiring.asking import Question, asked_inputs, asked_server
 from gpu_tui.wiring.planning import asked_utilization, plan_of
 from gpu_tui.wiring.serving import running_server
 
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         output.write_json(wire.all_gpus_object(objects) if for_all else objects[0])
     else:
         told_all = [
-            text(seen, plan, one, fault, running_server(seen.snapshot, plan.books))
+            text(seen, plan, one, fault, asked_server(question, running_server(seen.snapshot, plan.books)))
             + ("" if lesson is None or fault is not None else f"\n\n{learning.words(lesson)}")
             for (plan, one, lesson), fault in zip(judged, faults, strict=True)
         ]
