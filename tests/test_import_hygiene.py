@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-WATCHED = {"textual", "rich", "aiohttp", "plotext", "pynvml", "platformdirs", "msgspec", "shtab", "asyncio", "sqlite3"}
+WATCHED = {
+    "textual",
+    "rich",
+    "aiohttp",
+    "plotext",
+    "pynvml",
+    "platformdirs",
+    "msgspec",
+    "shtab",
+    "asyncio",
+    "sqlite3",
+} | {"prometheus_client"}
 
 RUN = """
 import contextlib, io, json, sys
@@ -47,6 +58,7 @@ def command(*words: str) -> str:
         (command("doctor", "--demo"), {"msgspec"}),
         (command("measure", "--help"), set()),
         (command("history", "--help"), set()),
+        (command("exporter", "--help"), set()),
         (command("history"), {"sqlite3"}),
         (command("history", "--json"), {"sqlite3"}),
         (command("completion", "bash"), {"shtab"}),
@@ -59,10 +71,11 @@ def test_a_command_loads_what_it_needs(statement: str, allowed: set[str]) -> Non
 
 
 def test_the_watch_sees() -> None:
-    assert loaded("import textual, aiohttp, platformdirs, sqlite3") >= {
+    assert loaded("import textual, aiohttp, platformdirs, sqlite3, prometheus_client") >= {
         "textual",
         "rich",
         "aiohttp",
         "platformdirs",
         "sqlite3",
+        "prometheus_client",
     }

@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "judge and measure candidates, JSON lines in and out",
     "measure": "STT and LLM latency of the live services",
     "history": "the runs in the journal: list, show, compare, plot, export, delete",
+    "exporter": "serve metrics for Prometheus on 127.0.0.1:9835",
     "config": "the settings in effect, and where each comes from",
     "doctor": "what works here, and what to do about what does not",
     "completion": "print the completion script of a shell",
