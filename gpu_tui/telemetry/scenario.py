@@ -16,7 +16,7 @@ from gpu_tui.telemetry.scenario_file import EventTable
 from gpu_tui.telemetry.scenario_machine import Scenario, expand
 from gpu_tui.units import mib_to_bytes
 
-SCENARIOS: tuple[str, ...] = ("kloros", "oom", "h100x8", "lost")
+SCENARIOS: tuple[str, ...] = ("kloros", "oom", "h100x8", "lost", "predict")
 """The machines that are shipped. `kloros` is the demo."""
 
 _DATA = Path(__file__).with_name("data")

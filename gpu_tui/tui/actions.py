@@ -8,13 +8,24 @@ from textual.binding import Binding
 
 from gpu_tui import wiring
 from gpu_tui.core.books import Service, keep_books
+from gpu_tui.core.remedies import remedies
+from gpu_tui.core.vllm_errors import error_text
+from gpu_tui.core.what_to_type import what_to_type
 from gpu_tui.tui import plots, texts
+from gpu_tui.tui.background import aside
+from gpu_tui.tui.planner import Pick, PickKind
+from gpu_tui.tui.screens.command import CommandDialog
 from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from gpu_tui.tui.screens.model import ModelDialog
+from gpu_tui.view.compare_start import compared_lines
 from gpu_tui.view.explain import age_words, reading_origin
 from gpu_tui.view.explain import explain as figures_of
+from gpu_tui.view.explain_start import start_lines
 from gpu_tui.view.modes import MODES
-from gpu_tui.view.rows import check_lines
+from gpu_tui.view.rows import check_lines, mib
 from gpu_tui.view.spans import Line, plain
+from gpu_tui.view.text import clean
+from gpu_tui.view.typed import lay_out
 
 if TYPE_CHECKING:
     from gpu_tui.tui.app import GpuTuiApp
@@ -41,13 +52,63 @@ def show_help(app: GpuTuiApp) -> None:
 
 def explain(app: GpuTuiApp) -> None:
     """Every figure with its source."""
-    report, snapshot = app.explorer.report(), app.explorer.snapshot
-    if report is None or snapshot is None:
+    explorer = app.explorer
+    one, snapshot = explorer.judgement(), explorer.snapshot
+    if one is None or snapshot is None:
         app.notify("Nothing has been read yet.", severity="warning")
         return
-    figures = figures_of(report, snapshot, app.telemetry.age_s(), app.main.utilization_origin)
-    lines = texts.explain_lines(figures, app.host.sentence(report))
+    lines: list[Line] = [[(app.host.sentence(one.report), "strong")], []]
+    plan = explorer.plan() if explorer.predicts else None
+    if plan is not None:
+        lines += start_lines(one, error_text(one, plan.rules), remedies(plan, one))
+        lines += texts.evidence_lines(app.planner.evidence)
+        cache = app.planner.evidence.cache
+        lines += compared_lines(plan, app.planner.evidence.log, cache.smallest if cache is not None else None)
+    figures = figures_of(one.report, snapshot, app.telemetry.age_s(), app.main.utilization_origin)
+    lines += texts.explain_lines(figures)
     app.push_screen(TextDialog("Where these numbers come from", lines))
+
+
+def choose_model(app: GpuTuiApp) -> None:
+    """Choose the model to plan with."""
+    explorer, planner = app.explorer, app.planner
+    need = explorer.need
+    dialog = ModelDialog(
+        planner.models,
+        planner.pick,
+        running=texts.running_line(planner.evidence, explorer.snapshot, reading=planner.reading),
+        hand_set=[
+            ("hand-set figures  ", ""),
+            (f"{mib(need.model_bytes)} MiB: {clean(need.model_origin.source, 60)}", "dim"),
+        ],
+        effective=explorer.known,
+    )
+
+    def chosen(pick: Pick | None) -> None:
+        if pick is not None:
+            planner.choose(pick)
+
+    app.push_screen(dialog, chosen)
+
+
+def show_what_to_type(app: GpuTuiApp) -> None:
+    """What to type for the plan."""
+    app.run_worker(_what_to_type(app), group="type", exclusive=True)
+
+
+async def _what_to_type(app: GpuTuiApp) -> None:
+    explorer, planner = app.explorer, app.planner
+    one, plan, snapshot = explorer.judgement(), explorer.plan(), explorer.snapshot
+    if one is None or plan is None or snapshot is None:
+        app.notify("Nothing can be planned while the machine is not read.", severity="warning")
+        return
+    server = None
+    if planner.pick.kind is not PickKind.FOUND:
+        server = await aside(lambda: planner.models.server(snapshot, plan.books))
+    call = one.prediction.call.value if explorer.predicts else one.report.status.value
+    laid = lay_out(what_to_type(plan, one, server), call, running=server is not None)
+    title = f"What to type for {plan.gpu_memory_utilization:.3f}"
+    app.push_screen(CommandDialog(title, laid, app.copy))
 
 
 def choose_mode(app: GpuTuiApp) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.driver import Driver
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.worker import WorkerFailed
@@ -18,25 +19,25 @@ from gpu_tui import wiring
 from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.core.books import keep_books
-from gpu_tui.core.checks import CheckReport
 from gpu_tui.core.history import History
-from gpu_tui.core.snapshot import Fault, Gpu, Snapshot
-from gpu_tui.errors import ConfigError, GpuTuiError
+from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.errors import GpuTuiError
 from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Reading
-from gpu_tui.tui import texts
+from gpu_tui.tui.advice import Advice
 from gpu_tui.tui.host import Host
 from gpu_tui.tui.messages import MachineRead
+from gpu_tui.tui.palette import commands_of
+from gpu_tui.tui.planner import Models, Planner
 from gpu_tui.tui.run import Runner
 from gpu_tui.tui.screens.main import MainScreen
-from gpu_tui.tui.styling import COLOUR_BLIND, DEFAULTS, THEMES
+from gpu_tui.tui.styling import DEFAULTS, THEMES, theme_named
 from gpu_tui.tui.telemetry import Telemetry, fault_of
 from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.latency import RunView
-from gpu_tui.tui.widgets.verdict import Verdict
 from gpu_tui.view.explorer import Explorer, series_of
 from gpu_tui.view.plots import Level
-from gpu_tui.view.verdict import headline, notes
+from gpu_tui.wiring.models import LocalModels
 
 TICK_S = 1.0
 """How often ages in the header are brought up to date; nothing is read for it."""
@@ -52,6 +53,7 @@ class GpuTuiApp(App[None]):
         options: what the command line asks for.
         settings: the settings in effect.
         source: read instead of what `options` name; for tests.
+        models: asked instead of this machine's files and servers; for tests.
         clock: the time; a driven one in tests.
         started: called once when the start is over.
     """
@@ -70,6 +72,7 @@ class GpuTuiApp(App[None]):
         settings: Settings,
         *,
         source: TelemetrySource | None = None,
+        models: Models | None = None,
         clock: Clock | None = None,
         no_color: bool = False,
         started: Callable[[], None] | None = None,
@@ -84,6 +87,8 @@ class GpuTuiApp(App[None]):
         self.explorer.set_permille(round(settings.model.gpu_memory_utilization * 1000))
         self.explorer.restarts = settings.restarts
         self.telemetry = Telemetry(self.clock, settings.interval_s, self._deliver)
+        self.planner = Planner(self.explorer, settings, models or LocalModels(self.clock), self.clock, self)
+        self.advice = Advice(self, self.show_plan)
         targets = settings.evaluator.targets
         self.host = Host(self)
         self.runner = Runner(self.host, self.run_worker)
@@ -95,19 +100,7 @@ class GpuTuiApp(App[None]):
         self._settled = False
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = self._theme_named(settings)
-
-    def _theme_named(self, settings: Settings) -> str:
-        """The configured theme.
-
-        Raises:
-            ConfigError: there is no such theme.
-        """
-        wanted = COLOUR_BLIND if settings.theme == "colour-blind" else settings.theme or "gpu-tui"
-        if wanted not in self.available_themes:
-            known = ", ".join(["colour-blind", *sorted(self.available_themes)])
-            raise ConfigError(f"{settings.origin('theme')}: there is no theme {wanted!r}.", f"Choose one of: {known}.")
-        return wanted
+        self.theme = theme_named(settings, self.available_themes)
 
     def _handle_exception(self, error: Exception) -> None:
         """Keep our own mistake for whoever called `run`: it is told in a sentence, not as a traceback on the screen."""
@@ -116,6 +109,15 @@ class GpuTuiApp(App[None]):
             self.mistake = cause
         super()._handle_exception(error)
         self._exit_renderables.clear()
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's own, made to leave with its terminal; another platform's and the tests' as they are."""
+        usual = super().get_driver_class()
+        if usual.__name__ != "LinuxDriver":
+            return usual
+        from gpu_tui.tui.terminal_file import LastingDriver
+
+        return LastingDriver
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of ours for themes that do not know them."""
@@ -176,6 +178,7 @@ class GpuTuiApp(App[None]):
                 self._histories.setdefault(gpu.key, History()).add(snapshot.taken_monotonic, values)
         if not self._settled and snapshot.gpus:
             self._settle(snapshot)
+        self.planner.see(snapshot, self.explorer.books())
 
     def _settle(self, snapshot: Snapshot) -> None:
         """Once, at the first reading: the GPU asked for, the model's figures, where the slider starts."""
@@ -187,6 +190,7 @@ class GpuTuiApp(App[None]):
             if self.settings.gpu is not None:
                 self.notify(str(error), severity="error", timeout=10)
         self.explorer.set_need(wiring.model_need(self.settings, snapshot))
+        self.planner.settle(snapshot)
         books = self.explorer.books()
         if books is not None:
             utilization, origin = wiring.start_utilization(self.settings, snapshot, books)
@@ -205,26 +209,30 @@ class GpuTuiApp(App[None]):
         else:
             self._show_header()
 
+    @property
+    def drawn(self) -> bool:
+        """The explorer is on the screen whole: not before the first frame, nor while it is being taken down."""
+        return self.main.is_mounted and bool(self.main.query("#footer"))
+
     def show_machine(self) -> None:
         """Show the last reading, or what keeps it from being one."""
         self._show_header()
         gpu = self.explorer.gpu
-        fault = self.explorer.problem or (gpu.faults[0] if gpu is not None and gpu.faults else None)
-        self.main.show_machine(fault)
+        if self.drawn:
+            self.main.show_machine(self.explorer.problem or next(iter(gpu.faults if gpu is not None else ()), None))
 
     def _show_header(self) -> None:
-        if not self.main.is_mounted:
+        if not self.drawn:
             return
         snapshot = self.explorer.snapshot
         state = self.telemetry.liveness(snapshot, self.explorer.problem, self.paused)
-        header = self.main.query_one("#header", Header)
-        header.show(self.explorer.gpu, len(snapshot.gpus) if snapshot else 0, state)
+        count = len(snapshot.gpus) if snapshot else 0
+        self.main.query_one("#header", Header).show(self.explorer.gpu, count, state)
 
-    def show_verdict(
-        self, widget: Verdict, report: CheckReport | None, problem: Fault | None, steps: tuple[int, int] | None
-    ) -> None:
-        """Put the verdict into words."""
-        widget.show(headline(report, problem), notes(report, problem, steps))
+    def show_plan(self) -> None:
+        """Show the plan anew."""
+        if self.drawn:
+            self.main.show_plan()
 
     def toggle_pause(self) -> None:
         """Freeze what is shown; reading goes on underneath."""
@@ -283,12 +291,4 @@ class GpuTuiApp(App[None]):
         """Every action of the explorer, and Textual's own."""
         yield from super().get_system_commands(screen)
         if isinstance(screen, MainScreen):
-            for binding in MainScreen.BINDINGS:
-                if isinstance(binding, Binding) and binding.id and binding.action != "app.quit":
-                    action = binding.action
-
-                    async def run(action: str = action) -> None:
-                        await screen.run_action(action)
-
-                    words = f"{binding.tooltip or binding.description} ({texts.key_words(binding.key)})"
-                    yield SystemCommand(binding.description, words, run)
+            yield from commands_of(screen)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from textual.content import Content
 from textual.theme import Theme
 
+from gpu_tui.config import Settings
+from gpu_tui.errors import ConfigError
 from gpu_tui.view.spans import Span
 
 SERVICE_HUES = 8
@@ -27,6 +29,7 @@ _STYLES = {
     "thumb": "bold",
     "thumb-ok": "bold $verdict-ok",
     "thumb-bad": "bold $verdict-bad",
+    "thumb-warn": "bold $verdict-warn",
     "model": "bold $bar-ink on $hue-1",
     "kv": "bold $bar-ink on $hue-kv",
     "driver": "$bar-ink on $hue-driver",
@@ -87,6 +90,19 @@ def _theme(name: str, variables: dict[str, str]) -> Theme:
 
 COLOUR_BLIND = "gpu-tui-colour-blind"
 THEMES = (_theme("gpu-tui", DEFAULTS), _theme(COLOUR_BLIND, _SAFE))
+
+
+def theme_named(settings: Settings, available: Iterable[str]) -> str:
+    """The configured theme.
+
+    Raises:
+        ConfigError: there is no such theme.
+    """
+    wanted = COLOUR_BLIND if settings.theme == "colour-blind" else settings.theme or "gpu-tui"
+    if wanted not in available:
+        known = ", ".join(["colour-blind", *sorted(available)])
+        raise ConfigError(f"{settings.origin('theme')}: there is no theme {wanted!r}.", f"Choose one of: {known}.")
+    return wanted
 
 
 def hue_of(service: str) -> int:

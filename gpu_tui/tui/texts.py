@@ -10,10 +10,14 @@ from textual.binding import Binding
 from gpu_tui.core import vllm
 from gpu_tui.core.books import Books, Instance, Service
 from gpu_tui.core.snapshot import Gpu, ProcessInfo, Snapshot
+from gpu_tui.tui.planner import PickKind, Planner
 from gpu_tui.view.explain import Explained, age_words
+from gpu_tui.view.explorer import Explorer
+from gpu_tui.view.model import facts_words, planned_line
 from gpu_tui.view.rows import mib
 from gpu_tui.view.spans import Line
 from gpu_tui.view.text import clean, mask_cmdline
+from gpu_tui.wiring.evidence import Evidence
 
 if TYPE_CHECKING:
     from gpu_tui.bench.events import Preview
@@ -59,9 +63,36 @@ def help_lines(focused: str, panels: Sequence[tuple[str, str]], bindings: Iterab
     return lines
 
 
-def explain_lines(figures: Sequence[Explained], sentence: str) -> list[Line]:
+def model_line(planner: Planner, explorer: Explorer) -> Line:
+    """The model planned with."""
+    reading = planner.reading and planner.pick.kind is PickKind.RUNNING
+    return planned_line(explorer.start(), explorer.need, reading=reading)
+
+
+def running_line(evidence: Evidence, snapshot: Snapshot | None, *, reading: bool) -> Line:
+    """The running server's model, as the picker offers it."""
+    head: Line = [("running server's   ", "")]
+    scenario = snapshot.start.facts if snapshot is not None and snapshot.start is not None else None
+    facts = evidence.inputs.facts if evidence.inputs is not None else scenario
+    if reading:
+        return [*head, ("reading…", "warn")]
+    if facts is not None:
+        return [*head, (facts_words(facts), "dim")]
+    if evidence.missing:
+        return [*head, (f"! {clean(evidence.missing[0], 200)}", "warn")]
+    return [*head, ("nothing is known of its model: the hand-set figures stand", "dim")]
+
+
+def evidence_lines(evidence: Evidence) -> list[Line]:
+    """What was read of the running server, and what could not be."""
+    lines: list[Line] = [[(f"read: {clean(words, 200)}", "dim")] for words in evidence.sources]
+    lines += [[(f"! {clean(words, 300)}", "warn")] for words in evidence.missing]
+    return [*lines, []] if lines else []
+
+
+def explain_lines(figures: Sequence[Explained]) -> list[Line]:
     """Each figure with its formula, origin, source and age."""
-    lines: list[Line] = [[(sentence, "strong")], [("Sizes in MiB.", "dim")], []]
+    lines: list[Line] = [[("The three checks, MiB", "strong")]]
     for one in figures:
         age = age_words(one.origin)
         lines.append([(f"{one.name:<24}", "strong"), (f"{one.value:>11}", ""), (f"  {one.formula}", "")])

@@ -38,28 +38,30 @@ def now_segments(books: Books) -> list[Segment]:
 
 def plan_segments(report: CheckReport) -> list[Segment]:
     """The memory as it would be: tenants, then the model and its KV cache; what is missing is hatched."""
-    books, asked = report.books, report.allocation_bytes
-    if books.total_bytes is None or asked is None or report.available_bytes is None:
+    books, need = report.books, report.need
+    if books.total_bytes is None or report.allocation_bytes is None or report.available_bytes is None:
         return []
+    # Other tenants that a release counts as its own are on the bar already.
+    asked = need.budget_bytes(report.allocation_bytes) - need.counted_others_bytes
+    model = need.model_bytes - need.counted_others_bytes
     stays = [s for s in books.services if s.role is not Role.RESTARTS]
     parts = [Segment(s.name, s.used_bytes or 0, f"svc-{s.name}", s.name[:1]) for s in stays]
     parts += _driver(books)
     parts += _unknown(books, parts, report.available_bytes)
-    required, available = report.need.required_bytes, report.available_bytes
+    required, available = model + need.min_kv_cache_bytes, report.available_bytes
     if asked < required:
-        fits = min(asked, max(0, available))
-        parts += [Segment(f"model {format_mib(report.need.model_bytes)}", fits, "model", "m")]
+        fits = max(0, min(asked, available))
+        parts += [Segment(f"model {format_mib(model)}", fits, "model", "m")]
         parts += [_short(required - fits)]
         return [*parts, Segment("free", max(0, available - required), "free")]
-    model, kv = report.need.model_bytes, asked - report.need.model_bytes
-    over = max(0, asked + report.need.startup_overhead_bytes - available)
+    kv, overhead = asked - model, need.startup_overhead_bytes
+    over = max(0, asked + overhead - available)
     kv_fits = max(0, kv - over)
     model_fits = model - max(0, over - kv)
     parts += [Segment(f"model {format_mib(model)}", max(0, model_fits), "model", "m")]
     parts += [Segment(f"KV {format_mib(kv)}", kv_fits, "kv", "K")]
     if over:
         return [*parts, _short(over)]
-    overhead = report.need.startup_overhead_bytes
     if overhead:
         parts += [Segment(f"context {format_mib(overhead)}", overhead, "driver", "c")]
     return [*parts, Segment("free", available - asked - overhead, "free")]

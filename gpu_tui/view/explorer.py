@@ -11,11 +11,26 @@ from dataclasses import dataclass, field, replace
 from gpu_tui.core.books import Books, Instance, Service, keep_books
 from gpu_tui.core.checks import CheckReport, Feasible, ModelNeed, evaluate, feasible_range
 from gpu_tui.core.choice import HIGHEST_PORT, blocking_fault, find_instance
+from gpu_tui.core.plan import Plan
+from gpu_tui.core.planning import Judgement, judge, start_for
 from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Fault, Gpu, Snapshot
+from gpu_tui.core.start import Prediction, StartModel
+from gpu_tui.core.start_inputs import StartInputs
+from gpu_tui.view.bands import STEPS, Bands, bands
 
-PERMILLE = 1000
+PERMILLE = STEPS
 """The slider's steps: integers, so that 0.1 + 0.2 never happens to an operator."""
+
+
+@dataclass
+class _Plan:
+    """What one reading and one model come to."""
+
+    start: StartModel | None
+    need: ModelNeed
+    feasible: Feasible | None = None
+    bands: Bands | None = None
 
 
 @dataclass
@@ -24,6 +39,9 @@ class Explorer:
 
     classifier: Classifier
     need: ModelNeed
+    """The hand-set figures; they are judged where `known` tells no model."""
+    known: StartInputs | None = None
+    """The model planned with, from files, a running server, its log or typed; None: the hand-set figures."""
     permille: int = 500
     gpu_uuid: str | None = None
     """The GPU on show; None takes the first."""
@@ -33,7 +51,7 @@ class Explorer:
     failure: Fault | None = None
     """Why the last read failed; None when it did not."""
     _books: Books | None = field(default=None, repr=False)
-    _feasible: Feasible | None = field(default=None, repr=False)
+    _plan: _Plan | None = field(default=None, repr=False)
 
     def see(self, snapshot: Snapshot) -> None:
         """Take a new reading."""
@@ -52,12 +70,12 @@ class Explorer:
 
     def leave(self) -> None:
         """Turn to another machine: nothing of this one stays, not even what was wrong with it."""
-        self.snapshot, self.failure, self.gpu_uuid, self.restarts = None, None, None, None
+        self.snapshot, self.failure, self.gpu_uuid, self.restarts, self.known = None, None, None, None, None
         self._forget()
 
     def _forget(self) -> None:
         self._books = None
-        self._feasible = None
+        self._plan = None
 
     @property
     def gpu(self) -> Gpu | None:
@@ -87,23 +105,83 @@ class Explorer:
             self._books = keep_books(self.snapshot, gpu, self.classifier, self.restarts)
         return self._books
 
+    def _planned(self) -> _Plan | None:
+        """What a reading and the model come to, whatever the utilization. Kept between readings."""
+        books, gpu = self.books(), self.gpu
+        if self._plan is None and books is not None and gpu is not None:
+            start = start_for(self.known, gpu, books, self.need)
+            self._plan = _Plan(start=start, need=self.need if start is None else start.need)
+            if self.problem is None:
+                self._plan.feasible = feasible_range(books, self._plan.need)
+                self._plan.bands = bands(lambda step: self._judge(step, gpu, books, start)) if self.predicts else None
+        return self._plan
+
+    def _judge(self, permille: int, gpu: Gpu, books: Books, start: StartModel | None) -> Judgement:
+        version = self.known.version if self.known is not None else None
+        return judge(permille / PERMILLE, gpu, books, self.need, start, version=version, told=self.hand_set)
+
+    @property
+    def hand_set(self) -> bool:
+        """Whether somebody set the hand-set figures; else they are the built-in ones, which predict nothing."""
+        return self.need.model_origin != ModelNeed().model_origin
+
+    @property
+    def predicts(self) -> bool:
+        """Whether what is known of the model is enough to say how a start ends."""
+        return self.hand_set or self.start() is not None
+
+    def start(self) -> StartModel | None:
+        """The planned start; None: only the hand-set figures are judged."""
+        plan = self._plan or self._planned()
+        return None if plan is None else plan.start
+
+    @property
+    def plan_need(self) -> ModelNeed:
+        """What the three checks ask for: the start's own sum, else the hand-set figures."""
+        start = self.start()
+        return self.need if start is None else start.need
+
+    def judgement(self) -> Judgement | None:
+        """Verdict and prediction of the plan; None before the first reading, unknown where it cannot be read now."""
+        books, gpu, plan = self.books(), self.gpu, self._planned()
+        if books is None or gpu is None or plan is None:
+            return None
+        if self.problem is None:
+            return self._judge(self.permille, gpu, books, plan.start)
+        books = replace(books, total_bytes=None, used_bytes=None, free_bytes=None)
+        nothing = Prediction(outcome=None, certain=False, requested_bytes=None, kv_cache_bytes=None, kv_cache_band=None)
+        return Judgement(report=evaluate(self.utilization, books, plan.need), prediction=nothing, start=plan.start)
+
+    def plan(self) -> Plan | None:
+        """All that the judgement rests on; None where nothing can be judged."""
+        books, gpu = self.books(), self.gpu
+        if books is None or gpu is None or self.problem is not None:
+            return None
+        version = self.known.version if self.known is not None else None
+        return Plan(
+            gpu_memory_utilization=self.utilization,
+            gpu=gpu,
+            books=books,
+            base=self.need,
+            inputs=self.known,
+            version=version,
+            told=self.hand_set,
+        )
+
     def report(self) -> CheckReport | None:
         """The verdict on the plan; None before the first reading. Unknown where the machine cannot be read now."""
-        books = self.books()
-        if books is None:
-            return None
-        if self.problem is not None:
-            books = replace(books, total_bytes=None, used_bytes=None, free_bytes=None)
-        return evaluate(self.utilization, books, self.need)
+        one = self.judgement()
+        return None if one is None else one.report
 
     def feasible(self) -> Feasible | None:
         """The feasible range; None when nothing fits or it is unknown. Kept between readings."""
-        books = self.books()
-        if books is None or self.problem is not None:
-            return None
-        if self._feasible is None:
-            self._feasible = feasible_range(books, self.need)
-        return self._feasible
+        plan = self._planned()
+        return None if plan is None else plan.feasible
+
+    def bands(self) -> Bands | None:
+        """Where it starts and where that is too close to call; None when it cannot be told. Kept between readings."""
+        plan = self._planned()
+        return None if plan is None else plan.bands
 
     def feasible_permille(self) -> tuple[int, int] | None:
         """The range in the slider's steps, rounded inwards; None when no step lies in it."""
@@ -117,16 +195,29 @@ class Explorer:
     def nearest_feasible(self) -> int | None:
         """The step nearest to the plan that passes; None when none does."""
         ends = self.feasible_permille()
-        return None if ends is None else min(max(self.permille, ends[0]), ends[1])
+        if ends is None:
+            return None
+        zones = self.bands() if self.start() is not None else None
+        if zones is not None and zones.starts is not None:
+            # Of what passes the checks, that which certainly starts.
+            sure = max(ends[0], zones.starts[0]), min(ends[1], zones.starts[1])
+            ends = sure if sure[0] <= sure[1] else ends
+        return min(max(self.permille, ends[0]), ends[1])
 
     def set_permille(self, permille: int) -> None:
         """Plan another utilization, kept within 1..1000."""
         self.permille = min(max(permille, 1), PERMILLE)
 
     def set_need(self, need: ModelNeed) -> None:
-        """Plan with another model."""
+        """Plan with other hand-set figures."""
         self.need = need
-        self._feasible = None
+        self._plan = None
+
+    def set_known(self, known: StartInputs | None) -> None:
+        """Plan with what is known of a model; None: with the hand-set figures."""
+        if known != self.known:
+            self.known = known
+            self._plan = None
 
     def choose_gpu(self, key: str) -> None:
         """Show another GPU, by its `Gpu.key`."""

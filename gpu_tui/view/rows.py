@@ -154,8 +154,11 @@ def _sums(report: CheckReport, name: CheckName) -> list[tuple[int, str]]:
     books, need = report.books, report.need
     model = mib(need.model_bytes)
     if name is CheckName.MODEL:
+        have = f"allocation {mib(report.allocation_bytes)} = model {model} + KV {mib(report.kv_cache_bytes)}"
+        if need.fixed_kv_cache_bytes is not None:
+            have = f"have = model {model} + fixed KV {mib(need.fixed_kv_cache_bytes)}"
         return [
-            (1, f"allocation {mib(report.allocation_bytes)} = model {model} + KV {mib(report.kv_cache_bytes)}"),
+            (1, have),
             (2, f"need = model {model} + minimum KV {mib(need.min_kv_cache_bytes)}"),
         ]
     if name is CheckName.PERSISTENT:
@@ -163,7 +166,9 @@ def _sums(report: CheckReport, name: CheckName) -> list[tuple[int, str]]:
         if not books.listed:
             freed = "what restarts: unknown"
         return [(3, f"have = free {mib(books.free_bytes)} + {freed}")]
-    sums = [(4, f"need = allocation {mib(report.allocation_bytes)} + overhead {mib(need.startup_overhead_bytes)}")]
+    others = f" − others {mib(need.counted_others_bytes)}" if need.counted_others_bytes else ""
+    overhead = mib(need.startup_overhead_bytes)
+    sums = [(4, f"need = allocation {mib(report.allocation_bytes)} + overhead {overhead}{others}")]
     if report.feasible is not None:
         sums.append((5, f"feasible {report.feasible.min:.4f}–{report.feasible.max:.4f}"))
     return sums

@@ -39,6 +39,21 @@ def pad(text: str, room: int) -> str:
     return text + " " * max(0, room - cells(text))
 
 
+def cut_line(line: Sequence[Span], room: int) -> Line:
+    """A line of at most `room` cells; a longer one ends in ``…``."""
+    if sum(cells(text) for text, _ in line) <= room:
+        return list(line)
+    shown: Line = []
+    left = room - 1
+    for text, tone in line:
+        text = cut(text, left)
+        shown.append((text, tone))
+        left -= cells(text)
+        if left <= 0:
+            break
+    return [*shown, ("…", shown[-1][1] if shown else "")] if room > 0 else []
+
+
 def width(line: Iterable[Span]) -> int:
     """Cells the line takes."""
     return sum(cells(text) for text, _ in line)

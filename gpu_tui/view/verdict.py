@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from gpu_tui.core.checks import CheckReport, Status
+from gpu_tui.core.planning import Judgement
 from gpu_tui.core.reasons import reason
+from gpu_tui.core.remedies import Remedy, RemedyKind
 from gpu_tui.core.services import Role
 from gpu_tui.core.snapshot import Fault
+from gpu_tui.core.start import Call
 from gpu_tui.view.explorer import PERMILLE
+from gpu_tui.view.prediction import SIGNS, outcome_line, short_outcome
 from gpu_tui.view.rows import mib
 from gpu_tui.view.spans import Line
+from gpu_tui.view.text import clean
 
 WORDS = {
     Status.VALID: ("✓ VALID", "ok"),
@@ -17,15 +24,73 @@ WORDS = {
 }
 
 
-def headline(report: CheckReport | None, problem: Fault | None) -> Line:
-    """Sign, word and reason: the contract's sentence, or what keeps the machine from being read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A verdict in words. Whoever shows it gives each of `rows` one row, or `short` the only one there is."""
+
+    headline: Line
+    rows: tuple[Line, ...] = ()
+    """How the start ends, then the best way out."""
+    short: Line = field(default_factory=list)
+    """Both in one."""
+    notes: tuple[Line, ...] = ()
+    """What else is to be known, most important first."""
+
+
+def verdict_words(
+    judgement: Judgement | None,
+    problem: Fault | None,
+    nearest: int | None,
+    *,
+    error: str | None = None,
+    remedy: Remedy | None = None,
+    predicts: bool = True,
+) -> Words:
+    """Put a judgement into words.
+
+    Args:
+        judgement: None before the first reading.
+        problem: what keeps the machine from being read.
+        nearest: the nearest step that passes, in per mille; None when none does.
+        error: what vLLM itself would print.
+        remedy: the best way out, where it was looked for.
+        predicts: False: nothing is known of the model, and only the three checks are told.
+    """
+    report = judgement.report if judgement is not None else None
+    head = headline(report, problem, judgement if predicts else None)
+    if problem is not None or report is None or judgement is None:
+        remedies: list[Line] = [[(f"   → {problem.remedy}", "dim")]] if problem and problem.remedy else []
+        return Words(headline=head, notes=tuple(remedies))
+    told = judgement if predicts and (judgement.start is not None or report.valid is False) else None
+    rows = [outcome_line(told, error) if told is not None else []]
+    way, brief = _way_out(report, nearest, remedy)
+    rows = [row for row in (*rows, way) if row]
+    short = short_outcome(told) if told is not None else []
+    if brief:
+        short = [*short, (f" → {brief}", "")] if short else [(f"   → {brief}", "")]
+    return Words(headline=head, rows=tuple(rows), short=short, notes=tuple(_notes(report, told)))
+
+
+def headline(report: CheckReport | None, problem: Fault | None, judgement: Judgement | None = None) -> Line:
+    """Sign, word and reason: the contract's sentence, or what keeps the machine from being read.
+
+    Args:
+        report: the three checks.
+        problem: what keeps the machine from being read.
+        judgement: of the same utilization, where a model was predicted: its call stands beside the checks' word.
+    """
     if report is None and problem is None:
         return [(" … ", "warn"), ("reading the machine", "")]
     if report is None or problem is not None:
         word, tone = WORDS[Status.UNKNOWN]
         return [(f" {word} ", f"badge-{tone}"), (f" {problem.message if problem else ''}", "")]
     word, tone = WORDS[report.status]
-    if report.tight:
+    if judgement is not None and judgement.start is not None:
+        sign, tone = SIGNS[judgement.prediction.call]
+        word = f"{sign}{word[1:]}"
+        if judgement.prediction.call is not Call.UNKNOWN:
+            word += f", {judgement.prediction.call.upper()}"
+    elif report.tight:
         word, tone = "! VALID, TIGHT", "warn"
     sentence = reason(report).removeprefix("Valid: ").removeprefix("Unknown: ")
     return [(f" {word} ", f"badge-{tone}"), (f" {sentence}", "")]
@@ -36,16 +101,9 @@ def sentence(report: CheckReport, problem: Fault | None) -> str:
     return reason(report) if problem is None else f"Unknown: {problem.message}"
 
 
-def notes(report: CheckReport | None, problem: Fault | None, steps: tuple[int, int] | None) -> list[Line]:
-    """What to do and whom it concerns; each a line of its own, most important first."""
-    if problem is not None:
-        return [[(f"   → {problem.remedy}", "dim")]] if problem.remedy else []
-    if report is None:
-        return []
+def _notes(report: CheckReport, predicted: Judgement | None) -> list[Line]:
     lines: list[Line] = []
-    if report.status is Status.INVALID:
-        lines.append(_way_out(report, steps))
-    if report.tight:
+    if report.tight and predicted is None:
         margin = mib(report.checks[2].margin_bytes)
         lines.append([(f"   ! tight: {margin} MiB left for the new engine's own CUDA context (0.2–0.6 GiB)", "warn")])
     chosen = report.books.chosen
@@ -57,14 +115,26 @@ def notes(report: CheckReport | None, problem: Fault | None, steps: tuple[int, i
     return lines
 
 
-def _way_out(report: CheckReport, steps: tuple[int, int] | None) -> Line:
-    if steps is not None:
-        step = min(max(round(report.gpu_memory_utilization * PERMILLE), steps[0]), steps[1])
-        return [(f"   → f moves to {step / PERMILLE:.3f}, the nearest utilization that fits", "")]
+def _way_out(report: CheckReport, nearest: int | None, remedy: Remedy | None) -> tuple[Line, str]:
+    """What to do, as a line and in a few words; empty where nothing need be done."""
+    if remedy is not None:
+        sign = "→" if remedy.certain else "≈"
+        brief = clean(remedy.flags, 120) or f"stop {clean(', '.join(remedy.stopped), 80)}"
+        told = clean(remedy.sentence, 400)
+        if remedy.kind is RemedyKind.UTILIZATION and nearest is not None:
+            told = f"f moves to {nearest / PERMILLE:.3f}. {told}"
+        return [(f"   {sign} {told}", "")], brief
+    if report.status is not Status.INVALID:
+        return [], ""
+    if nearest is not None:
+        return [(f"   → f moves to {nearest / PERMILLE:.3f}, the nearest utilization that fits", "")], (
+            f"f moves to {nearest / PERMILLE:.3f}"
+        )
     if report.feasible is not None:
         span = f"{report.feasible.min:.4f}–{report.feasible.max:.4f}"
-        return [(f"   → only {span} fits: narrower than one step of 0.001", "")]
-    return [(f"   → stop a tenant, or take a smaller model: {_largest_tenant(report)}", "")]
+        return [(f"   → only {span} fits: narrower than one step of 0.001", "")], f"only {span} fits"
+    told = f"stop a tenant, or take a smaller model: {_largest_tenant(report)}"
+    return [(f"   → {told}", "")], told
 
 
 def _largest_tenant(report: CheckReport) -> str:

@@ -197,7 +197,7 @@ def test_an_unknown_name_lists_the_names() -> None:
     with pytest.raises(ConfigError) as raised:
         load_scenario("klorox")
     assert "'klorox'" in str(raised.value)
-    assert "kloros, oom, h100x8, lost" in str(raised.value)
+    assert "kloros, oom, h100x8, lost, predict" in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["nowhere/machine.toml", "machine.json", "."])

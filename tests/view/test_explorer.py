@@ -15,7 +15,7 @@ from gpu_tui.view.explain import explain, reading_origin
 from gpu_tui.view.explorer import Explorer, parse_utilization
 from gpu_tui.view.rows import check_lines, driver_line, service_line
 from gpu_tui.view.spans import plain
-from gpu_tui.view.verdict import headline, notes
+from gpu_tui.view.verdict import headline, verdict_words
 from tests.factories import KLOROS, books_of, gpu, info, kloros, machines, need, needs, snapshot
 
 
@@ -126,7 +126,9 @@ def test_words_are_found_for_every_machine(seen: Snapshot, model: object, permil
     assert books is not None
     told = plain(headline(report, None))
     assert reason(report).removeprefix("Valid: ").removeprefix("Unknown: ") in told
-    assert notes(report, None, made.feasible_permille())
+    said = verdict_words(made.judgement(), None, made.nearest_feasible())
+    assert said.notes
+    assert (report.valid is False) == bool(said.rows)
     lines = check_lines(report, columns)
     assert sum(plain(line)[0] in "✓✗?" for line in lines) == 3
     for line in [*(service_line(s, books, columns) for s in books.services), driver_line(books, columns)]:

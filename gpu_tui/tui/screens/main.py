@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -18,7 +17,10 @@ from gpu_tui.core.snapshot import Fault
 from gpu_tui.tui import actions
 from gpu_tui.tui.bindings import KEYS
 from gpu_tui.tui.panels import Panels
-from gpu_tui.tui.styling import COLOUR_BLIND
+from gpu_tui.tui.planner import PickKind
+from gpu_tui.tui.screens.actions import ActionsScreen
+from gpu_tui.tui.styling import COLOUR_BLIND, content
+from gpu_tui.tui.texts import model_line
 from gpu_tui.tui.widgets.bars import Bars
 from gpu_tui.tui.widgets.checks import LARGEST_MIB, CheckBreakdown, MibInput
 from gpu_tui.tui.widgets.header import Header
@@ -29,15 +31,14 @@ from gpu_tui.tui.widgets.services import ServiceTable
 from gpu_tui.tui.widgets.slider import UtilizationSlider
 from gpu_tui.tui.widgets.verdict import Verdict
 from gpu_tui.view.explorer import Explorer
+from gpu_tui.view.spans import Line
 from gpu_tui.view.text import clean
+from gpu_tui.view.track import legend
 
 _W = TypeVar("_W", bound=Widget)
 
-if TYPE_CHECKING:
-    from gpu_tui.tui.app import GpuTuiApp
 
-
-class MainScreen(Screen[None]):
+class MainScreen(ActionsScreen):
     """The explorer."""
 
     BINDINGS = KEYS
@@ -48,11 +49,7 @@ class MainScreen(Screen[None]):
         self.utilization_origin = Origin(kind=OriginKind.ASSUMED, source="default")
         self.panels = Panels()
         self._caption = ""
-
-    @property
-    def gpu_app(self) -> GpuTuiApp:
-        """The app, typed."""
-        return cast("GpuTuiApp", self.app)
+        self._labels: dict[str, Line] = {}
 
     def compose(self) -> ComposeResult:
         """All panels; the small layouts hide some."""
@@ -78,7 +75,7 @@ class MainScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for this size."""
         self.panels.fit(self, event.size)
-        self.query_one(Verdict).max_rows = 3 if event.size.height >= 30 else 2
+        self.query_one(Verdict).max_rows = 4 if event.size.height >= 30 else 3
         self.show_plan()
 
     def show_plan(self) -> None:
@@ -86,14 +83,23 @@ class MainScreen(Screen[None]):
         if not self.is_mounted:
             return
         explorer = self.explorer
-        report = explorer.report()
-        problem = explorer.problem
-        steps = explorer.feasible_permille()
-        self.query_one("#slider", UtilizationSlider).show(explorer.permille, steps)
+        judgement = explorer.judgement()
+        report = judgement.report if judgement is not None else None
+        zones = explorer.bands()
+        self.query_one("#slider", UtilizationSlider).show(explorer.permille, explorer.feasible_permille(), zones)
         self.query_one("#bars", Bars).show(report)
-        self.gpu_app.show_verdict(self.query_one("#verdict", Verdict), report, problem, steps)
-        self.query_one("#checks", CheckBreakdown).show(report, explorer.need)
+        self.query_one("#verdict", Verdict).show(self.gpu_app.advice.verdict(explorer, judgement))
+        self.query_one("#checks", CheckBreakdown).show(report, explorer.plan_need)
         self.query_one("#history", HistoryPanel).plan(report.allocation_bytes if report else None)
+        told = legend(zones, predicted=explorer.start() is not None)
+        self._label("#slider-box", told)
+        self._label("#checks", model_line(self.gpu_app.planner, explorer))
+
+    def _label(self, selector: str, words: Line) -> None:
+        """Words in a box's lower edge; nothing is drawn anew while they stay the same."""
+        if self._labels.get(selector) != words:
+            self._labels[selector] = words
+            self.query_one(selector).border_subtitle = content([words])
 
     def show_machine(self, fault: Fault | None) -> None:
         """Redraw what a reading changes, then the plan over it."""
@@ -205,57 +211,13 @@ class MainScreen(Screen[None]):
         if not (self.gpu_app.runner.view.state == "running" and self.gpu_app.runner.cancel()):
             self.gpu_app.runner.start()
 
-    def action_run_mode(self) -> None:
-        """Choose how to measure, and do it."""
-        actions.choose_mode(self.gpu_app)
-
-    def action_history(self) -> None:
-        """Show the journal's runs."""
-        actions.show_history(self.gpu_app)
-
-    def action_big_plot(self) -> None:
-        """Show the plots large."""
-        actions.show_plots(self.gpu_app)
-
-    def action_next_plot(self) -> None:
-        """Turn to the next plot."""
-        actions.next_plot(self.gpu_app)
-
-    def action_explain(self) -> None:
-        """Explain every figure."""
-        actions.explain(self.gpu_app)
-
-    def action_restarts(self) -> None:
-        """Choose which instance restarts."""
-        actions.choose_restarts(self.gpu_app)
-
-    def action_gpu(self) -> None:
-        """Choose a GPU."""
-        actions.choose_gpu(self.gpu_app)
-
-    def action_pause(self) -> None:
-        """Freeze, or go on."""
-        self.gpu_app.toggle_pause()
-
     def action_copy_flag(self) -> None:
         """Copy the flag."""
         self.gpu_app.copy(f"--gpu-memory-utilization {self.explorer.utilization:.3f}")
 
-    def action_copy_verdict(self) -> None:
-        """Copy the verdict."""
-        actions.copy_verdict(self.gpu_app)
-
     def action_theme(self) -> None:
         """Switch the colour-blind-safe theme."""
         self.app.theme = "gpu-tui" if self.app.theme == COLOUR_BLIND else COLOUR_BLIND
-
-    def action_demo(self) -> None:
-        """Show the demo machine."""
-        self.gpu_app.offer_demo()
-
-    def action_help(self) -> None:
-        """Help for the focused panel."""
-        actions.show_help(self.gpu_app)
 
     @on(ServiceTable.DetailsRequested)
     def _details(self, event: ServiceTable.DetailsRequested) -> None:
@@ -269,10 +231,15 @@ class MainScreen(Screen[None]):
     def _need(self, event: CheckBreakdown.NeedChanged) -> None:
         typed = Origin(kind=OriginKind.ASSUMED, source="typed in the explorer")
         need = self.explorer.need
+        planner = self.gpu_app.planner
         if event.model_bytes is not None:
             need = replace(need, model_bytes=event.model_bytes, model_origin=typed)
+            if self.explorer.start() is not None:
+                self.notify("Planned with the typed figure; M goes back to the model's own terms.")
+            planner.choose(replace(planner.pick, kind=PickKind.HAND_SET))
         if event.min_kv_cache_bytes is not None:
             need = replace(need, min_kv_cache_bytes=event.min_kv_cache_bytes, min_kv_cache_origin=typed)
+            planner.type_floor(event.min_kv_cache_bytes)
         self.explorer.set_need(need)
         self.slider.focus()
         self.show_plan()

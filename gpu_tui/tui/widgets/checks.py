@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Input, Label
 
 from gpu_tui.core.checks import CheckReport, ModelNeed
-from gpu_tui.core.origins import OriginKind
+from gpu_tui.core.origins import weakest
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.units import MIB, format_mib, mib_to_bytes
 from gpu_tui.view.rows import check_lines
@@ -76,7 +76,8 @@ class CheckBreakdown(Vertical):
     HELP = (
         "1: does the allocation (total × u) hold the model and the least KV cache? 2: is there room for that beside "
         "the tenants at all (free + what comes free)? 3: does the whole allocation fit there? m and k edit the model's "
-        "memory and the minimum KV cache, in MiB; they are marked assumed until they are derived or measured."
+        "memory and the minimum KV cache, in MiB; they are marked assumed until they are derived or measured. The "
+        "lower edge names the model; M chooses another, and vLLM's flags, e shows every term of it."
     )
 
     class NeedChanged(Message):
@@ -114,8 +115,8 @@ class CheckBreakdown(Vertical):
         self.query_one(CheckLines).show(report)
         self._fill(self.query_one("#model-mib", MibInput), need.model_bytes)
         self._fill(self.query_one("#kv-mib", MibInput), need.min_kv_cache_bytes)
-        kinds = {need.model_origin.kind, need.min_kv_cache_origin.kind}
-        words = " MiB assumed" if OriginKind.ASSUMED in kinds else " MiB"
+        kind = weakest(need.model_origin, need.min_kv_cache_origin, source="").kind
+        words = f" MiB {kind.value}"
         label = self.query_one("#need-origin", Label)
         if str(label.content) != words:
             label.update(words)

@@ -15,6 +15,8 @@ HINTS: tuple[tuple[str, str, str], ...] = (
     ("q", "quit", "app.quit"),
     ("e", "explain", "explain"),
     ("l", "panels", "panels"),
+    ("M", "model", "model"),
+    ("t", "type", "type"),
     ("p", "pause", "pause"),
     ("^p", "palette", "app.command_palette"),
     ("y", "copy", "copy_flag"),

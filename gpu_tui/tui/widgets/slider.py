@@ -8,6 +8,7 @@ from textual import events
 from textual.message import Message
 
 from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.view.bands import Bands
 from gpu_tui.view.explorer import PERMILLE, parse_utilization
 from gpu_tui.view.spans import Line
 from gpu_tui.view.track import permille_at, track
@@ -26,9 +27,11 @@ class UtilizationSlider(Panel, can_focus=True):
 
     HELP = (
         "The planned --gpu-memory-utilization, 0 to 1 in steps of 0.001. ╌ is too low or too high, ━ is feasible: all "
-        "three checks pass there. ←/→ 0.01, shift 0.05, ctrl 0.001; home/end; [ and ] go to the ends of the feasible "
-        "range, f to the nearest feasible value, o to the running server's own. Type a number (0.45, .45 or 45 for "
-        "45 %) and press enter. Click or drag the track."
+        "three checks pass there; with a model whose terms are known, vLLM starts there for certain. ▒ is too close to "
+        "call: the terms' bands reach over the edge, or vLLM's own CUDA context may not fit. ┝ and ┥ are the ends of "
+        "the feasible range by the middle estimates. ←/→ 0.01, shift 0.05, ctrl 0.001; home/end; [ and ] go to the "
+        "ends of the feasible range, f to the nearest value that starts, o to the running server's own. Type a number "
+        "(0.45, .45 or 45 for 45 %) and press enter. Click or drag the track."
     )
 
     class Changed(Message):
@@ -53,14 +56,15 @@ class UtilizationSlider(Panel, can_focus=True):
         super().__init__(id=id)
         self.permille = permille
         self.feasible: tuple[int, int] | None = None
+        self.zones: Bands | None = None
         self.typed = ""
         self._on_move = on_move
         self._dragging = False
 
-    def show(self, permille: int, feasible: tuple[int, int] | None) -> None:
-        """Show a value and its range; says nothing."""
-        if (permille, feasible) != (self.permille, self.feasible):
-            self.permille, self.feasible = permille, feasible
+    def show(self, permille: int, feasible: tuple[int, int] | None, zones: Bands | None = None) -> None:
+        """Show a value, its range, and where a start is certain or too close to call; says nothing."""
+        if (permille, feasible, zones) != (self.permille, self.feasible, self.zones):
+            self.permille, self.feasible, self.zones = permille, feasible, zones
             self.redraw()
 
     def move_to(self, permille: int) -> None:
@@ -106,7 +110,7 @@ class UtilizationSlider(Panel, can_focus=True):
         value = f"{self.typed}▏" if self.typed else f"{self.permille / PERMILLE:.3f}"
         mark = "▸" if self.has_focus else " "
         head: Line = [(mark, "key"), (f"{value:<{_LEFT - 2}} ", "key" if self.typed else "strong")]
-        return [[*head, *track(self.permille, self.feasible, max(1, width - _LEFT))]]
+        return [[*head, *track(self.permille, self.feasible, max(1, width - _LEFT), self.zones)]]
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Jump to the click and follow the mouse from there."""

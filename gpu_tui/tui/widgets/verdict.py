@@ -1,31 +1,33 @@
-"""The verdict: sign, word, sentence, and what to do. It wraps; it is never cut."""
+"""The verdict: sign, word, sentence, and what to do. The sentence wraps; it is never cut."""
 
 from __future__ import annotations
 
 from textual.geometry import Size
 
 from gpu_tui.tui.widgets.panel import Panel
-from gpu_tui.view.spans import Line, wrap
+from gpu_tui.view.spans import Line, cut_line, wrap
+from gpu_tui.view.verdict import Words
 
 
 class Verdict(Panel):
-    """Takes as many rows as its words need, at most `max_rows`; notes give way to the headline."""
+    """Takes as many rows as its words need, at most `max_rows`; all else gives way to the headline."""
 
     HELP = (
         "Would vLLM start with this utilization beside these tenants? The sentence is the first check that fails. "
-        "'tight' means that it fits only if the new engine's own CUDA context (0.2–0.6 GiB) is small."
+        "Below it: how the start would end, in vLLM's own words (✓ starts, ✗ will not start, ≈ too close to call: the "
+        "estimates' band reaches over the edge), and the cheapest change that makes it start, with its number. 'tight' "
+        "means that a hand-set figure fits only if the new engine's own CUDA context (0.2–0.6 GiB) is small."
     )
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._headline: Line = []
-        self._notes: list[Line] = []
+        self._words = Words(headline=[])
         self._rows = 0
         self.max_rows = 3
 
-    def show(self, headline: Line, notes: list[Line]) -> None:
+    def show(self, words: Words) -> None:
         """Show a verdict; the layout is done anew only when its height changes."""
-        self._headline, self._notes = headline, notes
+        self._words = words
         rows = len(self._lines(self.size.width or 80))
         if rows != self._rows:
             self.refresh(layout=True)
@@ -37,8 +39,13 @@ class Verdict(Panel):
         return max(1, len(self._lines(width)))
 
     def _lines(self, width: int) -> list[Line]:
-        lines = wrap(self._headline, width, indent=2)
-        for note in self._notes:
+        words = self._words
+        lines = wrap(words.headline, width, indent=2)
+        if len(lines) + len(words.rows) <= self.max_rows:
+            lines += [cut_line(row, width) for row in words.rows]
+        elif words.short:
+            lines.append(cut_line(words.short, width))
+        for note in words.notes:
             rows = wrap(note, width, indent=5)
             if len(lines) + len(rows) <= self.max_rows:
                 lines += rows

@@ -1,0 +1,84 @@
+"""Predicted against measured: what the running server told of its start, and what would have been predicted of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gpu_tui.core.cache_info import EngineCache
+from gpu_tui.core.origins import OriginKind
+from gpu_tui.core.plan import Plan
+from gpu_tui.core.start_evidence import requested
+from gpu_tui.core.start_values import StartLog
+from gpu_tui.view.explain_start import source_line
+from gpu_tui.view.prediction import band, count
+from gpu_tui.view.rows import mib
+from gpu_tui.view.spans import Line
+
+
+def compared_lines(plan: Plan, log: StartLog | None, cache: EngineCache | None) -> list[Line]:
+    """Each figure that was told or measured, beside its prediction from the model's files alone.
+
+    Args:
+        plan: what is planned; its inputs hold what is measured.
+        log: the running server's start-up log.
+        cache: what its metrics tell.
+    """
+    inputs = plan.inputs
+    if inputs is None or not (inputs.given or log or cache):
+        return []
+    blind = replace(plan, inputs=replace(inputs, given={}))
+    start = blind.start()
+    lines: list[Line] = []
+    for name, given in inputs.given.items():
+        term = start.term(name) if start is not None else None
+        told = "measured" if given.origin.kind is OriginKind.MEASURED else "told"
+        predicted = None if term is None else (term.size, term.low, term.high)
+        lines += [_row(name.replace("_", " "), told, mib(given.size), given.size, predicted), source_line(given.origin)]
+    lines += _tokens(blind, log, cache)
+    return [[("Predicted against measured, MiB", "strong")], *lines, []] if lines else []
+
+
+def _row(
+    name: str, told: str, shown: str, value: int, predicted: tuple[int, int, int] | None, *, tokens: bool = False
+) -> Line:
+    line: Line = [(f"{name:<24}", "strong"), (f"{shown:>11}", ""), (f"  {told}; predicted ", "dim")]
+    if predicted is None:
+        return [*line, ("unknown", "dim")]
+    size, low, high = predicted
+    words = f"{count(size)} ({count(low)}…{count(high)})" if tokens else f"{mib(size)} ({band(low, high)})"
+    inside = low <= value <= high
+    return [*line, (words, ""), ("  ✓ inside" if inside else "  ✗ outside", "ok" if inside else "warn")]
+
+
+def _tokens(blind: Plan, log: StartLog | None, cache: EngineCache | None) -> list[Line]:
+    """KV cache and tokens at the utilization that the running server was started with."""
+    share = _share(log, cache)
+    one = blind.at(share).judge() if share is not None and blind.start() is not None else None
+    prediction = one.prediction if one is not None else None
+    lines: list[Line] = []
+    if log is not None and log.available_kv is not None:
+        size = log.available_kv.size_bytes
+        left = prediction.kv_cache_band if prediction is not None else None
+        middle = prediction.kv_cache_bytes if prediction is not None else None
+        lines.append(
+            _row("KV cache", "measured", mib(size), size, None if not left or middle is None else (middle, *left))
+        )
+    tokens = log.kv_tokens.value if log is not None and log.kv_tokens is not None else None
+    tokens = tokens if tokens is not None or cache is None else cache.kv_cache_size_tokens
+    if tokens is not None:
+        spread = prediction.kv_tokens_band if prediction is not None else None
+        middle = prediction.kv_tokens if prediction is not None else None
+        predicted = None if spread is None or middle is None else (middle, *spread)
+        lines.append(_row("KV cache tokens", "measured", count(tokens), tokens, predicted, tokens=True))
+    return lines
+
+
+def _share(log: StartLog | None, cache: EngineCache | None) -> float | None:
+    if cache is not None and cache.gpu_memory_utilization is not None:
+        return cache.gpu_memory_utilization
+    if log is None:
+        return None
+    if log.utilization is not None:
+        return log.utilization.value
+    asked = requested(log)
+    return None if asked is None or log.total is None else asked / log.total.size_bytes
