@@ -91,9 +91,7 @@ class Plan:
 
 
 def starts(judgement: Judgement) -> bool:
-    """Whether vLLM starts by the middle estimate: its own rules and the three checks agree."""
-    if judgement.report.valid is False:
-        return False
+    """Whether vLLM starts by the middle estimate; for a hand-set need, whether the three checks pass."""
     if judgement.start is None:
         return judgement.report.valid is True
     return judgement.prediction.outcome is Outcome.STARTED

@@ -165,6 +165,20 @@ def test_eager_only_where_graphs_are_taken_off_the_cache() -> None:
     assert RemedyKind.ENFORCE_EAGER not in kinds["0.19.1"]
 
 
+def test_the_number_that_is_certain_is_typed_unless_it_is_far_lower() -> None:
+    inputs = qwen(0.5).inputs
+    assert inputs is not None
+    terms = {name: size for name, size in inputs.given.items() if name is not TermName.ACTIVATION}
+    roomy, tight = (qwen(u, given=terms, max_model_len=40_960) for u in (0.86, 0.725))
+    near = only(roomy, RemedyKind.MAX_MODEL_LEN)
+    assert near.certain
+    assert "; for certain, by the middle estimate up to " in near.sentence
+    far = only(tight, RemedyKind.MAX_MODEL_LEN)
+    assert not far.certain
+    assert "; by the middle estimate it starts, for certain only with " in far.sentence
+    assert int(far.flags.split()[1]) == tight.judge().prediction.largest_max_model_len
+
+
 def _with_graphs(gib: float) -> dict[TermName, Any]:
     inputs = qwen(0.5).inputs
     assert inputs is not None
@@ -175,9 +189,12 @@ def test_fewer_sequences_and_smaller_batches_where_the_activation_is_estimated()
     inputs = qwen(0.5).inputs
     assert inputs is not None
     terms = {name: size for name, size in inputs.given.items() if name is not TermName.ACTIVATION}
-    plan = qwen(0.78, given=terms, max_num_seqs=1024, max_num_batched_tokens=1024)
+    plan = qwen(0.78, given=terms, max_num_seqs=400, max_num_batched_tokens=1024)
     seqs = only(plan, RemedyKind.MAX_NUM_SEQS)
-    assert 1 <= int(seqs.flags.removeprefix("--max-num-seqs ")) < 1024
+    value = int(seqs.flags.removeprefix("--max-num-seqs "))
+    assert 200 < value < 400
+    more = plan.with_flags(max_num_seqs=value + 1).judge()
+    assert not (starts_for_certain(more) if seqs.certain else starts(more))
     # The given activation was measured with the flags as they are: nothing tells what fewer sequences would take.
     given = qwen(0.73, max_num_seqs=1024, max_num_batched_tokens=1024)
     assert RemedyKind.MAX_NUM_SEQS not in {remedy.kind for remedy in remedies(given)}
