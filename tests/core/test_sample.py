@@ -1,0 +1,57 @@
+"""The prediction against the shipped sample of real starts: floors under what `bench_predict` prints.
+
+The figures are the sample's own and cannot flap: nothing is timed. A change of a constant that makes the prediction
+worse shows here; one that makes it better may raise a floor.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+import pytest
+
+from tests.benchmarks import bench_predict
+
+
+def errors(level: str) -> list[float]:
+    return [abs(found - true) / max(abs(true), 0.5) for _, found, true, _ in bench_predict.cache_errors(level)]
+
+
+@pytest.mark.parametrize("level", ["all terms", "weights only"])
+def test_outcomes_are_right_where_total_utilization_weights_and_length_are_known(level: str) -> None:
+    table, misses = bench_predict.outcomes(level, only_known=True)
+    judged = {pair: n for pair, n in table.items() if pair[1] != "cannot judge"}
+    assert sum(judged.values()) == sum(table.values()) >= 13, "a start with all that is known was not judged"
+    right = sum(n for (truth, predicted), n in judged.items() if truth == predicted)
+    assert right / sum(judged.values()) >= 0.97, misses
+
+
+def test_the_cache_is_exact_where_every_term_is_told() -> None:
+    found = errors("all terms")
+    assert len(found) >= 10
+    assert median(found) <= 0.005
+
+
+def test_the_cache_is_near_where_only_the_weights_are_told() -> None:
+    found = errors("weights only")
+    assert len(found) >= 20
+    assert median(found) <= 0.06
+
+
+def test_a_start_that_cannot_have_had_the_free_memory_is_told() -> None:
+    table, _ = bench_predict.outcomes("weights only", only_known=False)
+    assert table["not_enough_free", "not_enough_free"] == 7
+    assert not [pair for pair in table if pair[0] == "not_enough_free" and pair[1] != "not_enough_free"]
+    assert table["started", "not_enough_free"] == 0
+
+
+def test_tokens_follow_from_the_bytes_of_the_cache() -> None:
+    found = [abs(error) for _, error in bench_predict.token_errors()]
+    assert len(found) >= 30
+    assert median(found) <= 0.01
+    assert sum(error <= 0.01 for error in found) / len(found) >= 0.75
+
+
+def test_most_truths_lie_inside_the_band() -> None:
+    rows = bench_predict.cache_errors("weights only")
+    assert sum(inside for *_, inside in rows) / len(rows) >= 0.8
