@@ -64,20 +64,29 @@ class Sleepers:
         forks: int = 0,
         rename: str | None = None,
         zombies: bool = False,
+        log: int | None = None,
     ) -> Started:
-        """Any process; see sleeper.c for the words."""
+        """Any process; see sleeper.c for the words. `log` is an open file that becomes its standard error."""
         env = {"SLEEPER_COMM": comm or Path(argv[0]).name, "SLEEPER_WORKERS": str(workers), "SLEEPER_FORKS": str(forks)}
         extra = {"SLEEPER_CHILD": child, "SLEEPER_RENAME": rename, "SLEEPER_ZOMBIES": "1" if zombies else None}
         env |= {key: value for key, value in extra.items() if value is not None}
         pipe = subprocess.PIPE
-        process = subprocess.Popen(argv, executable=self._program, env=env, stdin=pipe, stdout=pipe, text=True)
+        process = subprocess.Popen(
+            argv, executable=self._program, env=env, stdin=pipe, stdout=pipe, stderr=log, text=True
+        )
         started = Started(process)
         self._started.append(started)
         _read_pids(started, {"ready", "engine"} if child else {"ready"})
         return started
 
     def vllm(
-        self, model: str = QWEN, port: int = 8000, utilization: float = 0.5, tensor_parallel: int = 1, *extra: str
+        self,
+        model: str = QWEN,
+        port: int = 8000,
+        utilization: float = 0.5,
+        tensor_parallel: int = 1,
+        *extra: str,
+        log: int | None = None,
     ) -> Vllm:
         """``vllm serve`` as its console script runs, and its engine under the title that setproctitle leaves."""
         options = ["--port", str(port), "--gpu-memory-utilization", str(utilization), *extra]
@@ -85,7 +94,7 @@ class Sleepers:
             options += ["--tensor-parallel-size", str(tensor_parallel)]
         argv = ["/usr/bin/python3", "/usr/local/bin/vllm", "serve", model, *options]
         workers = tensor_parallel if tensor_parallel > 1 else 0
-        started = self.start(argv, comm="vllm", child="VLLM::EngineCore", workers=workers)
+        started = self.start(argv, comm="vllm", child="VLLM::EngineCore", workers=workers, log=log)
         assert started.child is not None
         return Vllm(started.pid, started.child, started.workers, started)
 
