@@ -21,8 +21,8 @@ SCHEMA = 1
 
 
 def gpu_object(gpu: Gpu) -> dict[str, Any]:
-    """``gpu``: which device, and its memory."""
-    return {
+    """``gpu``: which device, and its memory; ``mig`` for an instance of MIG, whose index is its device's."""
+    told: dict[str, Any] = {
         "index": gpu.index,
         "uuid": gpu.uuid or None,
         "name": gpu.name,
@@ -31,6 +31,14 @@ def gpu_object(gpu: Gpu) -> dict[str, Any]:
         "free_mib": wire_mib(gpu.free_bytes),
         "reserved_mib": wire_mib(gpu.reserved_bytes),
     }
+    if gpu.mig is not None:
+        told["mig"] = {
+            "instance": gpu.mig.number,
+            "parent_uuid": gpu.mig.parent_uuid,
+            "gpu_instance_id": gpu.mig.gpu_instance,
+            "compute_instance_id": gpu.mig.compute_instance,
+        }
+    return told
 
 
 def service_object(service: Service, *, listed: bool = True) -> dict[str, Any]:

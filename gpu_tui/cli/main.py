@@ -120,7 +120,7 @@ def global_flags(default: Any) -> _Parser:
     """The flags that stand before or after a command; after it they must not put defaults over those before it."""
     flags = _Parser(add_help=False, argument_default=default, formatter_class=_Formatter)
     group = flags.add_argument_group("machine and settings")
-    group.add_argument("--gpu", metavar="N|UUID", help="NVML's index or a UUID; check and services also take all")
+    group.add_argument("--gpu", metavar="N|UUID", help="NVML's index, 0:1 for MIG, a UUID; check and services: all")
     file = group.add_argument("--config", metavar="FILE", type=Path, help="settings instead of the user's own file")
     group.add_argument("--restarts", metavar="PID|PORT", type=_positive, help="the vLLM instance that restarts")
     group.add_argument("--demo", action="store_true", help="the simulated machine kloros instead of this one")

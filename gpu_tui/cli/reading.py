@@ -75,4 +75,4 @@ def mib(size: int | None) -> str:
 def headline(snapshot: Snapshot, gpu: Gpu) -> str:
     """Which GPU of which machine."""
     where = f"SIMULATED: scenario {clean(snapshot.source_detail, 80)}" if snapshot.simulated else snapshot.source_detail
-    return f"GPU {gpu.index}  {clean(gpu.name, 64)}  {mib(gpu.total_bytes)} MiB  ({where})"
+    return f"GPU {gpu.label}  {clean(gpu.name, 64)}  {mib(gpu.total_bytes)} MiB  ({where})"

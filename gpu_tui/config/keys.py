@@ -61,7 +61,7 @@ _URL = _text(
 )
 _NAME = _text("a name, in quotes")
 KINDS: dict[str, Kind] = {
-    "gpu": Kind(_gpu, _gpu, "NVML's index, a UUID, or all"),
+    "gpu": Kind(_gpu, _gpu, "NVML's index, 0:1 for an instance of MIG, a UUID, or all"),
     "interval_s": _number(0.1, 3600, "seconds from 0.1 to 3600"),
     "restarts": _whole(1, 2**31 - 1, "a pid or a port, a whole number above 0"),
     "theme": _text("the name of a theme, in quotes"),

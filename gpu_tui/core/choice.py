@@ -24,8 +24,8 @@ def choose_gpus(
     Args:
         snapshot: the machine.
         classifier: tells where the restarting service sits.
-        gpu: NVML's index, a UUID or its unambiguous beginning, or ``all``; None: the only GPU, else the one that holds
-            all of the one restarting service.
+        gpu: NVML's index, ``0:1`` for an instance of MIG, a UUID or its unambiguous beginning, or ``all``; None: the
+            only GPU, else the one that holds all of the one restarting service.
         restarts: a pid or port that chooses the instance, see `keep_books`.
 
     Raises:
@@ -51,17 +51,20 @@ def _named(snapshot: Snapshot, key: str) -> Gpu:
     if key.isascii() and key.isdigit():
         found = [gpu for gpu in snapshot.gpus if gpu.index == int(key)]
     else:
-        found = [gpu for gpu in snapshot.gpus if gpu.uuid == key]
+        found = [gpu for gpu in snapshot.gpus if key in (gpu.uuid, gpu.label)]
         found = found or [gpu for gpu in snapshot.gpus if len(key) >= 8 and gpu.uuid.startswith(key)]
+        found = found or [gpu for gpu in snapshot.gpus if gpu.mig is not None and gpu.mig.parent_uuid == key]
+    if len(found) > 1 and all(gpu.mig is not None for gpu in found):
+        raise UsageError(f"GPU {found[0].index} is partitioned with MIG.", f"Choose an instance: {gpu_list(snapshot)}.")
     if len(found) != 1:
         raise UsageError(f"There is no GPU {key!r} here.", f"Choose one of: {gpu_list(snapshot)}.")
     return found[0]
 
 
 def gpu_list(snapshot: Snapshot) -> str:
-    """The machine's GPUs for people: ``0 (NAME, UUID), 1 (…)``."""
-    told = ((gpu.index, ", ".join(filter(None, (gpu.name, gpu.uuid)))) for gpu in snapshot.gpus)
-    return ", ".join(f"{index} ({words})" for index, words in told) or "none"
+    """The machine's GPUs for people: ``0 (NAME, UUID), 1 (…)``, an instance of MIG as ``1:0 (…)``."""
+    told = ((gpu.label, ", ".join(filter(None, (gpu.name, gpu.uuid)))) for gpu in snapshot.gpus)
+    return ", ".join(f"{label} ({words})" for label, words in told) or "none"
 
 
 def _holders(snapshot: Snapshot, classifier: Classifier, restarts: int | None) -> list[Gpu]:
@@ -130,7 +133,7 @@ def blocking_fault(gpu: Gpu) -> Fault | None:
     if gpu.mig_enabled:
         return Fault(
             kind=FaultKind.MIG,
-            message=f"GPU {gpu.index} is partitioned (MIG), and its partitions are not judged yet",
-            remedy="Choose another GPU with --gpu, or switch MIG off.",
+            message=f"GPU {gpu.index} is partitioned with MIG, and no instance of it can be seen",
+            remedy="Make an instance, choose another GPU with --gpu, or switch MIG off.",
         )
     return None

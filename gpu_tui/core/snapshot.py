@@ -32,7 +32,9 @@ class FaultKind(StrEnum):
     FOREIGN_PIDS = "foreign_pids"
     """The driver names pids that do not exist in this pid namespace."""
     MIG = "mig"
-    """The GPU is partitioned; a partition is not judged yet."""
+    """The GPU is partitioned and has no instance that could be judged."""
+    UNIFIED_MEMORY = "unified_memory"
+    """The driver gives no total: the GPU shares the machine's memory (GB10, Jetson)."""
     OTHER = "other"
     """Anything else, told in the driver's own words."""
 
@@ -95,6 +97,18 @@ class ProcessInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MigInstance:
+    """Which part of a GPU an instance of MIG is."""
+
+    number: int
+    """NVML's index of it on its device."""
+    parent_uuid: str
+    gpu_instance: int | None = None
+    """Compute instances of one GPU instance share its memory."""
+    compute_instance: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """One device at one instant.
 
@@ -122,6 +136,10 @@ class Gpu:
     power_w: float | None = None
     power_limit_w: float | None = None
     mig_enabled: bool | None = None
+    mig: MigInstance | None = None
+    """Set for an instance of MIG, whose `index` is its device's; temperature and power are its device's too."""
+    display_active: bool | None = None
+    """Whether a screen is driven by it."""
     processes: tuple[GpuProcess, ...] | None = ()
     """Who holds its memory, ordered by pid. None: the driver does not tell."""
     faults: tuple[Fault, ...] = ()
@@ -130,7 +148,12 @@ class Gpu:
     @property
     def key(self) -> str:
         """Tells it from the machine's other devices: its UUID, or its index while nothing has told the UUID."""
-        return self.uuid or str(self.index)
+        return self.uuid or self.label
+
+    @property
+    def label(self) -> str:
+        """How people call it: ``0``, and ``0:1`` for an instance of MIG."""
+        return str(self.index) if self.mig is None else f"{self.index}:{self.mig.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

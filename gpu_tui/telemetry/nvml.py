@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gpu_tui.clock import Clock
@@ -16,6 +16,7 @@ from gpu_tui.core.snapshot import Gpu
 from gpu_tui.telemetry import nvml_faults as faults
 from gpu_tui.telemetry.nvml_device import Device, DeviceLostError, unreadable
 from gpu_tui.telemetry.nvml_faults import NvmlCode
+from gpu_tui.telemetry.nvml_mig import Instances
 
 RETRY_S = 5.0
 """How long after a loss NVML is started anew while other devices still answer (ours to choose: a start opens every
@@ -51,6 +52,7 @@ class Nvml:
         self._binding: Any = None
         self._running = False
         self._slots: list[Device | Gpu] = []
+        self._instances: dict[int, Instances] = {}
         self._known: dict[int, _Known] = {}
         self._versions: tuple[str | None, str | None] = (None, None)
         self.calls = 0
@@ -148,6 +150,7 @@ class Nvml:
                 raise
             return self._fallen(index, faults.device_fault(error, index, "the device"))
         self._known[index] = _Known(device.name, device.uuid)
+        self._instances[index] = Instances(self._call, self._binding.NVMLError, device)
         return device
 
     def _fallen(self, index: int, fault: Any) -> Gpu:
@@ -158,12 +161,16 @@ class Nvml:
         known = self._known.get(index, _Known("", ""))
         return unreadable(index, fault, known.name, known.uuid)
 
+    def _parts(self, device: Device) -> tuple[Gpu, ...]:
+        whole = device.read()
+        return _split(whole, self._instances[device.index].read(whole))
+
     def _read_slots(self) -> tuple[Gpu, ...]:
-        gpus = []
+        gpus: list[Gpu] = []
         for position, slot in enumerate(self._slots):
             if isinstance(slot, Device):
                 try:
-                    gpus.append(slot.read())
+                    gpus += self._parts(slot)
                 except DeviceLostError as lost:
                     row = self._fallen(slot.index, lost.fault)
                     self._slots[position] = row
@@ -171,6 +178,13 @@ class Nvml:
             else:
                 gpus.append(slot)
         return tuple(gpus)
+
+
+def _split(whole: Gpu, parts: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
+    """What stands for a device: itself, or its instances, of which each is judged by itself."""
+    if parts or not whole.mig_enabled:
+        return parts or (whole,)
+    return (replace(whole, faults=(*whole.faults, faults.mig(whole.index))),)
 
 
 def _loader_words(code: int) -> str:

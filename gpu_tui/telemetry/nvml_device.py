@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpu_tui.core.snapshot import Fault, Gpu, GpuProcess
 from gpu_tui.telemetry import nvml_faults as faults
 from gpu_tui.telemetry.nvml_faults import NvmlCode
+from gpu_tui.telemetry.procfs import machine_memory_mib
 
 Call = Callable[..., Any]
 """``call("nvmlDeviceGetName", handle)``: the binding's function of this name, counted."""
@@ -34,7 +35,7 @@ class DeviceLostError(Exception):
 class Trouble:
     """What went wrong during one reading of one device, gathered so that each cause is told once."""
 
-    index: int
+    index: int | str
     by_code: dict[int, tuple[faults.NvmlError, list[str]]] = field(default_factory=dict)
 
     def add(self, error: faults.NvmlError, what: str) -> None:
@@ -55,6 +56,8 @@ class Memory:
     free: int | None = None
     reserved: int | None = None
     contradictory: bool = False
+    untold: str = ""
+    """What NVML said where it has no such figures for this device."""
 
 
 def normalise(total: int | None, used: int | None, free: int | None, reserved: int | None) -> Memory:
@@ -77,8 +80,14 @@ def normalise(total: int | None, used: int | None, free: int | None, reserved: i
 class Device:
     """One device by its handle. Not thread-safe; belongs to the thread that reads NVML."""
 
-    def __init__(self, call: Call, error_type: type[Exception], index: int) -> None:
+    def __init__(
+        self, call: Call, error_type: type[Exception], index: int, *, handle: Any = None, label: str = ""
+    ) -> None:
         """Ask for the handle and the facts that do not change.
+
+        Args:
+            handle: of an instance of MIG; `index` is then its device's.
+            label: how it is called in faults, where not by its index.
 
         Raises:
             error_type: the handle or the facts cannot be had.
@@ -87,11 +96,16 @@ class Device:
         self._error_type = error_type
         self._absent: set[str] = set()
         self.index = index
-        self._handle = call("nvmlDeviceGetHandleByIndex", index)
-        self.uuid: str = call("nvmlDeviceGetUUID", self._handle)
-        self.name: str = call("nvmlDeviceGetName", self._handle)
-        limit = self._ask("power limit", Trouble(index), "nvmlDeviceGetPowerManagementLimit")
-        self._power_limit_w = _watts(limit)
+        self._label = label or index
+        self.handle = call("nvmlDeviceGetHandleByIndex", index) if handle is None else handle
+        self.uuid: str = call("nvmlDeviceGetUUID", self.handle)
+        self.name: str = call("nvmlDeviceGetName", self.handle)
+        self._power_limit_w: float | None = None
+        self._display: bool | None = None
+        if handle is None:
+            self._power_limit_w = _watts(self.ask("power limit", Trouble(index), "nvmlDeviceGetPowerManagementLimit"))
+            display = self.ask("display", Trouble(index), "nvmlDeviceGetDisplayActive")
+            self._display = None if display is None else bool(display)
 
     def read(self) -> Gpu:
         """The device now.
@@ -100,21 +114,17 @@ class Device:
             DeviceLostError: it has fallen off the bus or needs a reset.
             pynvml.NVMLError: NVML itself is over (one of `nvml_faults.SESSION_OVER`).
         """
-        trouble = Trouble(self.index)
-        memory = self._memory(trouble)
-        load = self._ask("utilization", trouble, "nvmlDeviceGetUtilizationRates")
-        temperature = self._ask("temperature", trouble, _TEMPERATURE, 0)
+        trouble = Trouble(self._label)
+        memory = self.memory(trouble)
+        load = self.ask("utilization", trouble, "nvmlDeviceGetUtilizationRates")
+        temperature = self.ask("temperature", trouble, _TEMPERATURE, 0)
         if _TEMPERATURE in self._absent:
-            temperature = self._ask("temperature", trouble, "nvmlDeviceGetTemperatureV", 0)
-        power = self._ask("power", trouble, "nvmlDeviceGetPowerUsage")
-        mig = self._ask("MIG mode", trouble, "nvmlDeviceGetMigMode", remember=True)
+            temperature = self.ask("temperature", trouble, "nvmlDeviceGetTemperatureV", 0)
+        power = self.ask("power", trouble, "nvmlDeviceGetPowerUsage")
+        mig = self.ask("MIG mode", trouble, "nvmlDeviceGetMigMode", remember=True)
         mig_enabled = None if mig is None else bool(mig[0])
-        processes, hidden = self._processes(trouble)
-        found = trouble.faults() + hidden
-        if memory.contradictory:
-            found.append(faults.bad_sum(self.index))
-        if mig_enabled:
-            found.append(faults.mig(self.index))
+        processes, hidden = self.processes(trouble)
+        found = trouble.faults() + hidden + self.memory_faults(memory)
         return Gpu(
             index=self.index,
             uuid=self.uuid,
@@ -128,16 +138,23 @@ class Device:
             power_w=_watts(power),
             power_limit_w=self._power_limit_w,
             mig_enabled=mig_enabled,
+            display_active=self._display,
             processes=processes,
             faults=tuple(found),
         )
 
-    def _ask(self, what: str, trouble: Trouble, name: str, *args: Any, remember: bool = False) -> Any:
+    def memory_faults(self, memory: Memory) -> list[Fault]:
+        """What is wrong with its figures."""
+        if memory.untold:
+            return [faults.unified(self.index, memory.untold, machine_memory_mib())]
+        return [faults.bad_sum(self._label)] if memory.contradictory else []
+
+    def ask(self, what: str, trouble: Trouble, name: str, *args: Any, remember: bool = False) -> Any:
         """One figure, or None. With `remember`, one the device does not have is not asked for again."""
         if name in self._absent:
             return None
         try:
-            return self._call(name, self._handle, *args)
+            return self._call(name, self.handle, *args)
         except self._error_type as error:
             code = self._sort(error)
             if code not in faults.UNSUPPORTED:
@@ -150,17 +167,19 @@ class Device:
         """The code of an error that concerns one figure; the greater ones are raised."""
         code = int(error.value)
         if code in faults.LOST:
-            raise DeviceLostError(faults.device_fault(error, self.index, "the device")) from error
+            raise DeviceLostError(faults.device_fault(error, self._label, "the device")) from error
         if code in faults.SESSION_OVER:
             raise error
         return code
 
-    def _memory(self, trouble: Trouble) -> Memory:
+    def memory(self, trouble: Trouble) -> Memory:
+        """Its memory by the newest call that the driver has."""
         name = "nvmlDeviceGetMemoryInfo"
         if "memory v2" not in self._absent:
             try:
-                info = self._call(name, self._handle, version=_MEMORY_V2)
-                return normalise(*map(_known, (info.total, info.used, info.free, info.reserved)))
+                info = self._call(name, self.handle, version=_MEMORY_V2)
+                told = normalise(*map(_known, (info.total, info.used, info.free, info.reserved)))
+                return replace(told, untold=_NO_TOTAL if told.total is None else "")
             except self._error_type as error:
                 code = self._sort(error)
                 if code not in faults.NO_V2:
@@ -168,33 +187,37 @@ class Device:
                     return Memory()
                 self._absent.add("memory v2")
         try:
-            info = self._call(name, self._handle)
+            info = self._call(name, self.handle)
         except self._error_type as error:
-            self._sort(error)
+            if self._sort(error) in faults.UNSUPPORTED:
+                return Memory(untold=faults.said(error))  # type: ignore[arg-type]
             trouble.add(error, "memory")  # type: ignore[arg-type]
             return Memory()
-        return normalise(_known(info.total), _known(info.used), _known(info.free), None)
+        total = _known(info.total)
+        return replace(
+            normalise(total, _known(info.used), _known(info.free), None), untold=_NO_TOTAL if total is None else ""
+        )
 
-    def _processes(self, trouble: Trouble) -> tuple[tuple[GpuProcess, ...] | None, list[Fault]]:
+    def processes(self, trouble: Trouble) -> tuple[tuple[GpuProcess, ...] | None, list[Fault]]:
         """Who holds memory here; None when the driver does not tell, and the fault that says so."""
         merged: dict[int, GpuProcess] = {}
         refusal: Any = None
         for name in (*_COMPUTE, _GRAPHICS):
             rows, error = self._list(name)
             if error is None:
-                _merge(merged, rows, graphics=name == _GRAPHICS)
+                _merge(merged, rows, graphics=name == _GRAPHICS, mps=name == _COMPUTE[1])
             elif name == _COMPUTE[0]:
                 refusal = error
             elif error.value not in faults.UNSUPPORTED:
                 trouble.add(error, "list of processes")
         if refusal is not None:
             if refusal.value in faults.UNSUPPORTED:
-                return None, [faults.no_per_process_memory(self.index, faults.said(refusal))]
+                return None, [faults.no_per_process_memory(self._label, faults.said(refusal))]
             trouble.add(refusal, "list of processes")
             return None, []
         if merged and all(row.used_bytes is None for row in merged.values()):
             words = "NVML said: not available for any process"
-            return _ordered(merged), [faults.no_per_process_memory(self.index, words)]
+            return _ordered(merged), [faults.no_per_process_memory(self._label, words)]
         return _ordered(merged), []
 
     def _list(self, name: str) -> tuple[list[Any], Any]:
@@ -207,7 +230,7 @@ class Device:
             return [], None
         for last in (False, True):
             try:
-                return self._call(name, self._handle), None
+                return self._call(name, self.handle), None
             except self._error_type as error:
                 code = self._sort(error)
                 if code == NvmlCode.INSUFFICIENT_SIZE and not last:
@@ -222,6 +245,9 @@ _MEMORY_V2 = 0x0200_0028
 """`nvmlMemory_v2`: NVML_STRUCT_VERSION(Memory, 2), the struct's size (40) with the version in the top byte."""
 
 
+_NO_TOTAL = "NVML said: not available"
+
+
 def _known(value: int) -> int | None:
     return None if value == NOT_AVAILABLE else int(value)
 
@@ -230,13 +256,13 @@ def _watts(milliwatts: int | None) -> float | None:
     return None if milliwatts is None else milliwatts / 1000
 
 
-def _merge(into: dict[int, GpuProcess], rows: list[Any], *, graphics: bool) -> None:
+def _merge(into: dict[int, GpuProcess], rows: list[Any], *, graphics: bool, mps: bool) -> None:
     """Add one list. NVML gives a pid's whole memory in every list it stands in: the larger is kept, never a sum."""
     for row in rows:
         pid, used = row.pid, row.usedGpuMemory
         seen = into.get(pid)
         if seen is None:
-            into[pid] = GpuProcess(pid=pid, used_bytes=used, compute=not graphics, graphics=graphics)
+            into[pid] = GpuProcess(pid=pid, used_bytes=used, compute=not graphics, graphics=graphics, mps=mps)
             continue
         sizes = [size for size in (seen.used_bytes, used) if size is not None]
         into[pid] = GpuProcess(
@@ -244,6 +270,7 @@ def _merge(into: dict[int, GpuProcess], rows: list[Any], *, graphics: bool) -> N
             used_bytes=max(sizes, default=None),
             compute=seen.compute or not graphics,
             graphics=seen.graphics or graphics,
+            mps=seen.mps or mps,
         )
 
 

@@ -16,8 +16,10 @@ class NvmlCode(IntEnum):
     """The members of ``nvmlReturn_t`` that are told apart here."""
 
     UNINITIALIZED = 1
+    INVALID_ARGUMENT = 2
     NOT_SUPPORTED = 3
     NO_PERMISSION = 4
+    NOT_FOUND = 6
     INSUFFICIENT_SIZE = 7
     DRIVER_NOT_LOADED = 9
     TIMEOUT = 10
@@ -123,7 +125,7 @@ def no_gpu() -> SourceUnavailable:
     )
 
 
-def device_fault(error: NvmlError, index: int, what: str) -> Fault:
+def device_fault(error: NvmlError, index: int | str, what: str) -> Fault:
     """`what` (a noun such as ``temperature``) could not be read of the device with this index."""
     kind = kind_of(error.value)
     if kind is FaultKind.GPU_LOST:
@@ -134,7 +136,7 @@ def device_fault(error: NvmlError, index: int, what: str) -> Fault:
     return Fault(kind=kind, message=f"GPU {index}: {what} could not be read ({said(error)}).", remedy=remedy)
 
 
-def lost(index: int, words: str) -> Fault:
+def lost(index: int | str, words: str) -> Fault:
     """The device is gone; `words` are NVML's, or say how it was noticed."""
     return Fault(
         kind=FaultKind.GPU_LOST,
@@ -144,15 +146,26 @@ def lost(index: int, words: str) -> Fault:
 
 
 def mig(index: int) -> Fault:
-    """The device is partitioned."""
+    """The device is partitioned, and no instance of it is to be seen."""
     return Fault(
         kind=FaultKind.MIG,
-        message=f"GPU {index} is partitioned with MIG, and partitions are not judged yet.",
-        remedy=f"Choose a GPU without MIG, or turn it off with: sudo nvidia-smi -i {index} -mig 0",
+        message=f"GPU {index} is partitioned with MIG, and no instance of it can be seen.",
+        remedy=f"Make one with: sudo nvidia-smi mig -i {index} -cgi PROFILE -C (profiles: nvidia-smi mig -lgip), "
+        f"or turn MIG off with: sudo nvidia-smi -i {index} -mig 0",
     )
 
 
-def no_per_process_memory(index: int, words: str) -> Fault:
+def unified(index: int, words: str, machine_mib: int | None) -> Fault:
+    """The driver has no figure for the device's memory; `words` are NVML's."""
+    own = "" if machine_mib is None else f"; the machine has {machine_mib} MiB (/proc/meminfo, MemTotal)"
+    return Fault(
+        kind=FaultKind.UNIFIED_MEMORY,
+        message=f"GPU {index}: the driver gives no memory total ({words}), as on a GPU that shares the machine's memory{own}.",
+        remedy="How much of it CUDA may take is not known, so nothing is judged; plan with a scenario file instead.",
+    )
+
+
+def no_per_process_memory(index: int | str, words: str) -> Fault:
     """Nobody's share of this device is known; `words` say what the driver answered."""
     return Fault(
         kind=FaultKind.NO_PER_PROCESS_MEMORY,
@@ -161,7 +174,7 @@ def no_per_process_memory(index: int, words: str) -> Fault:
     )
 
 
-def bad_sum(index: int) -> Fault:
+def bad_sum(index: int | str) -> Fault:
     """The driver's memory figures contradict each other beyond repair."""
     return Fault(
         kind=FaultKind.OTHER,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 INITIAL_PID_NAMESPACE = "pid:[4026531836]"
@@ -122,3 +123,13 @@ def in_initial_pid_namespace() -> bool:
         return os.readlink("/proc/self/ns/pid") == INITIAL_PID_NAMESPACE  # noqa: PTH115 - Path would try to follow it
     except OSError:
         return True
+
+
+def machine_memory_mib() -> int | None:
+    """MemTotal of /proc/meminfo in MiB; None where it cannot be read."""
+    try:
+        with open("/proc/meminfo", "rb") as file:  # noqa: PTH123 - as all of /proc here
+            found = re.search(rb"^MemTotal:\s+(\d+) kB", file.read(_STAT_BYTES), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) // 1024 if found else None

@@ -180,7 +180,7 @@ def _logs(books: Books) -> tuple[str, ...]:
 def _machine(settings: Settings, snapshot: Snapshot | None) -> str:
     if snapshot is None:
         return ""
-    gpus = [gpu for gpu in snapshot.gpus if settings.gpu is None or settings.gpu in (str(gpu.index), gpu.uuid)]
+    gpus = [gpu for gpu in snapshot.gpus if settings.gpu is None or settings.gpu in (gpu.label, gpu.uuid)]
     return gpus[0].name if len(gpus) == 1 else f"{len(snapshot.gpus)} GPUs"
 
 

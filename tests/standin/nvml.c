@@ -54,6 +54,17 @@ static int begin_device(const char *call, handle_t handle, device **found) {
 
 static int end(int rc) { pthread_mutex_unlock(&lock); return rc; }
 
+static int physical(void) { /* instances of MIG stand behind the devices proper, and are not counted */
+  int n = 0;
+  while (n < machine.n && !machine.devices[n].mig_of) n++;
+  return n;
+}
+static int instance_of(const device *d, unsigned index) { /* where the index-th instance of a device stands, or -1 */
+  for (int i = physical(); i < machine.n; i++)
+    if (machine.devices[i].mig_of == d - machine.devices + 1 && !index--) return i;
+  return -1;
+}
+
 #define RUNNING(call) { int rc_ = begin_running(#call); if (rc_) return end(rc_); }
 #define DEVICE(call) device *d = NULL; { int rc_ = begin_device(#call, handle, &d); if (rc_) return end(rc_); }
 #define NUMBER(call, type, field)                 \
@@ -119,12 +130,12 @@ int nvmlSystemGetNVMLVersion(char *into, unsigned size) {
 }
 int nvmlSystemGetCudaDriverVersion(int *v) { RUNNING(nvmlSystemGetCudaDriverVersion) *v = machine.cuda; return end(OK); }
 int nvmlSystemGetCudaDriverVersion_v2(int *v) { return nvmlSystemGetCudaDriverVersion(v); }
-int nvmlDeviceGetCount_v2(unsigned *n) { RUNNING(nvmlDeviceGetCount_v2) *n = (unsigned)machine.n; return end(OK); }
+int nvmlDeviceGetCount_v2(unsigned *n) { RUNNING(nvmlDeviceGetCount_v2) *n = (unsigned)physical(); return end(OK); }
 int nvmlDeviceGetCount(unsigned *n) { return nvmlDeviceGetCount_v2(n); }
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, handle_t *out) {
   RUNNING(nvmlDeviceGetHandleByIndex_v2)
-  if (index >= (unsigned)machine.n) return end(INVALID_ARGUMENT);
+  if (index >= (unsigned)physical()) return end(INVALID_ARGUMENT);
   device *d = &machine.devices[index];
   int rc = d->error ? (int)d->error : suffer(&d->faults, "nvmlDeviceGetHandleByIndex_v2");
   *out = to_handle((int)index);
@@ -209,13 +220,15 @@ NUMBER(nvmlDeviceGetPowerUsage, unsigned, d->power_mw)
 NUMBER(nvmlDeviceGetPowerManagementLimit, unsigned, d->limit_mw)
 NUMBER(nvmlDeviceGetEnforcedPowerLimit, unsigned, d->limit_mw)
 NUMBER(nvmlDeviceGetFanSpeed, unsigned, 30)
-NUMBER(nvmlDeviceGetDisplayActive, int, 0)
+NUMBER(nvmlDeviceGetDisplayActive, int, d->display)
 NUMBER(nvmlDeviceGetDisplayMode, int, 0)
 NUMBER(nvmlDeviceGetPersistenceMode, int, 1)
 NUMBER(nvmlDeviceGetPerformanceState, int, 2)
 NUMBER(nvmlDeviceGetComputeMode, int, 0)
-NUMBER(nvmlDeviceIsMigDeviceHandle, unsigned, 0)
-NUMBER(nvmlDeviceGetMaxMigDeviceCount, unsigned, 0)
+NUMBER(nvmlDeviceIsMigDeviceHandle, unsigned, d->mig_of ? 1 : 0)
+NUMBER(nvmlDeviceGetMaxMigDeviceCount, unsigned, d->mig == 1 ? 7 : 0)
+NUMBER(nvmlDeviceGetGpuInstanceId, unsigned, d->mig_of ? d->gi : NA)
+NUMBER(nvmlDeviceGetComputeInstanceId, unsigned, d->mig_of ? d->ci : NA)
 int nvmlDeviceGetMigMode(handle_t handle, unsigned *current, unsigned *pending) {
   DEVICE(nvmlDeviceGetMigMode)
   if (d->mig == NA) return end(NOT_SUPPORTED);
@@ -223,7 +236,17 @@ int nvmlDeviceGetMigMode(handle_t handle, unsigned *current, unsigned *pending) 
   return end(OK);
 }
 int nvmlDeviceGetMigDeviceHandleByIndex(handle_t handle, unsigned index, handle_t *o) {
-  DEVICE(nvmlDeviceGetMigDeviceHandleByIndex) (void)d; (void)index; (void)o; return end(NOT_FOUND);
+  DEVICE(nvmlDeviceGetMigDeviceHandleByIndex)
+  int found = instance_of(d, index);
+  if (found < 0) return end(NOT_FOUND);
+  *o = to_handle(found);
+  return end(OK);
+}
+int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle_t handle, handle_t *o) {
+  DEVICE(nvmlDeviceGetDeviceHandleFromMigDeviceHandle)
+  if (!d->mig_of) return end(INVALID_ARGUMENT);
+  *o = to_handle((int)d->mig_of - 1);
+  return end(OK);
 }
 int nvmlDeviceGetCudaComputeCapability(handle_t handle, int *major, int *minor) {
   DEVICE(nvmlDeviceGetCudaComputeCapability) (void)d; *major = 8; *minor = 6; return end(OK);
@@ -254,8 +277,6 @@ ABSENT(nvmlDeviceGetSerial, char *into, unsigned size)
 ABSENT(nvmlDeviceGetTotalEccErrors, int type, int counter, unsigned long long *n)
 ABSENT(nvmlDeviceGetDriverModel, int *current, int *pending)
 ABSENT(nvmlDeviceGetDriverModel_v2, int *current, int *pending)
-ABSENT(nvmlDeviceGetGpuInstanceId, unsigned *id)
-ABSENT(nvmlDeviceGetComputeInstanceId, unsigned *id)
 
 static int list(handle_t handle, const char *call, char kind, unsigned *n, void *rows, int v1) {
   device *d = NULL;
@@ -269,7 +290,7 @@ static int list(handle_t handle, const char *call, char kind, unsigned *n, void 
   for (int i = 0; i < d->n; i++) {
     if (d->list[i].kind != kind) continue;
     if (v1) ((process_v1 *)rows)[at++] = (process_v1){d->list[i].pid, out(d->list[i].used)};
-    else ((process_v2 *)rows)[at++] = (process_v2){d->list[i].pid, out(d->list[i].used), ~0u, ~0u};
+    else ((process_v2 *)rows)[at++] = (process_v2){d->list[i].pid, out(d->list[i].used), d->mig_of ? (unsigned)d->gi : ~0u, d->mig_of ? (unsigned)d->ci : ~0u};
   }
   return end(OK);
 }

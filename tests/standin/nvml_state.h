@@ -23,6 +23,7 @@ typedef struct { unsigned pid; long long used; char kind; } process;
 typedef struct {
   char name[96], uuid[96];
   long long total, reserved, used, free, util, temp, power_mw, limit_mw, mig, v2, error;
+  long long mig_of, gi, ci, display; /* an instance: the number of its device, counted from 1, and its ids */
   process *list; int n, room;
   faults faults;
 } device;
@@ -69,7 +70,7 @@ static void read_device_line(device *d, const char *key, const char *rest) {
   struct { const char *key; long long *value; } numbers[] = {
     {"total", &d->total}, {"reserved", &d->reserved}, {"used", &d->used}, {"free", &d->free}, {"util", &d->util},
     {"temp", &d->temp}, {"power_mw", &d->power_mw}, {"limit_mw", &d->limit_mw}, {"mig", &d->mig}, {"v2", &d->v2},
-    {"error", &d->error},
+    {"error", &d->error}, {"mig_of", &d->mig_of}, {"gi", &d->gi}, {"ci", &d->ci}, {"display", &d->display},
   };
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     if (!strcmp(key, numbers[i].key)) *numbers[i].value = strcmp(rest, "na") ? atoll(rest) : NA;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 MIB = 1024 * 1024
@@ -64,11 +64,17 @@ class Device:
     """Whether there is a nvmlDeviceGetMemoryInfo_v2."""
     error: int = 0
     """Every call on this device fails with it."""
+    display: bool = False
+    """Whether a screen is driven by it."""
+    ids: tuple[int, int] = (0, 0)
+    """Of an instance of MIG: its GPU instance and compute instance."""
+    instances: list[Device] = field(default_factory=list)
+    """With ``mig=True``: its instances, each a device of its own kind. They tell no load, temperature or power."""
     processes: list[Process] = field(default_factory=list)
     calls: dict[str, str] = field(default_factory=dict)
     """Faults of single calls, by the C function's full name or its beginning and ``*``: `error`, `sleep`, `HANG`."""
 
-    def lines(self, position: int) -> list[str]:
+    def lines(self, position: int, mig_of: int = 0) -> list[str]:
         sums = {row.pid: row.used_mib or 0 for row in self.processes}
         used = sum(sums.values()) if self.used_mib is None else self.used_mib
         free = self.free_mib
@@ -81,6 +87,7 @@ class Device:
         lines += [f"util {_number(self.util)}", f"temp {_number(self.temp)}"]
         lines += [f"power_mw {_number(self.power_w, 1000)}", f"limit_mw {_number(self.limit_w, 1000)}"]
         lines.append(f"mig {_number(None if self.mig is None else int(self.mig))}")
+        lines += [f"mig_of {mig_of}", f"gi {self.ids[0]}", f"ci {self.ids[1]}", f"display {int(self.display)}"]
         lines += [f"call {name} {fault}" for name, fault in self.calls.items()]
         return lines + [row.line() for row in self.processes]
 
@@ -104,6 +111,11 @@ class State:
         lines += [f"call {name} {fault}" for name, fault in self.calls.items()]
         for position, device in enumerate(self.devices):
             lines += device.lines(position)
+        for position, device in enumerate(self.devices):
+            for number, instance in enumerate(device.instances):
+                quiet = replace(instance, util=None, temp=None, power_w=None, limit_w=None)
+                quiet.uuid = instance.uuid or f"MIG-{position:08d}-0000-4000-8000-{number:012d}"
+                lines += quiet.lines(position, position + 1)
         return "\n".join(lines) + "\n"
 
 

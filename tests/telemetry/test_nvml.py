@@ -61,6 +61,7 @@ def test_every_figure_in_its_unit(standin: StandIn) -> None:
             power_w=118.0,
             power_limit_w=170.0,
             mig_enabled=False,
+            display_active=False,
             processes=(
                 GpuProcess(pid=900_001, used_bytes=round(952.5 * MIB)),
                 GpuProcess(pid=900_002, used_bytes=242 * MIB, compute=False, graphics=True),
@@ -96,7 +97,7 @@ def test_memory_not_available_is_unknown(standin: StandIn) -> None:
 def test_no_memory_call_at_all_is_unknown_and_said(standin: StandIn) -> None:
     gpu = read_one(standin, Device(calls={"nvmlDeviceGetMemoryInfo*": error(NOT_SUPPORTED)}))
     assert gpu.total_bytes is None
-    assert "memory could not be read (NVML said: Not Supported)" in gpu.faults[0].message
+    assert "the driver gives no memory total (NVML said: Not Supported)" in gpu.faults[0].message
 
 
 def test_figures_that_do_not_add_up_keep_total_and_free(standin: StandIn) -> None:
@@ -121,8 +122,8 @@ def test_a_pid_in_several_lists_is_one_row_and_no_sum(standin: StandIn) -> None:
     rows = [Process(7, 300), Process(7, 310, "G"), Process(7, None, "M"), Process(3, 50, "M")]
     gpu = read_one(standin, Device(used_mib=400, processes=rows))
     assert gpu.processes == (
-        GpuProcess(pid=3, used_bytes=50 * MIB),
-        GpuProcess(pid=7, used_bytes=310 * MIB, graphics=True),
+        GpuProcess(pid=3, used_bytes=50 * MIB, mps=True),
+        GpuProcess(pid=7, used_bytes=310 * MIB, graphics=True, mps=True),
     )
 
 

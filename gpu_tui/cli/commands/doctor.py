@@ -91,7 +91,7 @@ def _machine(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _device(gpu: Gpu) -> Iterator[Finding]:
-    name = f"GPU {gpu.index}"
+    name = f"GPU {gpu.label}"
     told = {id(fault) for fault in gpu.faults}
     blocking = blocking_fault(gpu)
     if blocking is not None and id(blocking) not in told:

@@ -30,18 +30,18 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """
     seen = reading.look(args.options, settings, default_gpu=ALL)
     machine = [(gpu, seen.books(gpu)) for gpu in seen.gpus]
-    blocked = {gpu.index: blocking_fault(gpu) for gpu in seen.gpus}
+    blocked = {gpu.key: blocking_fault(gpu) for gpu in seen.gpus}
     if args.json:
         output.write_json(wire.services_object(seen.snapshot, machine, partial(clean, limit=64)))
     else:
         for gpu, books in machine:
-            held = [] if blocked[gpu.index] else table(books)
+            held = [] if blocked[gpu.key] else table(books)
             output.write("\n".join([reading.headline(seen.snapshot, gpu), *gaps(gpu), *held, ""]))
     if args.json:
         for gpu in seen.gpus:
             for fault in gpu.faults:
                 output.note(f"{clean(fault.message, 200)} {clean(fault.remedy, 200)}")
-    unknown = any(blocked[gpu.index] or gpu.total_bytes is None or not books.listed for gpu, books in machine)
+    unknown = any(blocked[gpu.key] or gpu.total_bytes is None or not books.listed for gpu, books in machine)
     return exit_codes.UNAVAILABLE if unknown else exit_codes.OK
 
 

@@ -50,7 +50,7 @@ class Header(Panel):
         gpu = self._gpu
         if gpu is None:
             return parts
-        which = f" GPU {gpu.index}" + (f"/{self._count} (g)" if self._count > 1 else "")
+        which = f" GPU {gpu.label}" + (f"/{self._count} (g)" if self._count > 1 else "")
         parts.append((which, "key"))
         parts.append((f"  {clean(gpu.name, 32)}", ""))
         if gpu.total_bytes is not None:
