@@ -160,7 +160,8 @@ def unified(index: int, words: str, machine_mib: int | None) -> Fault:
     own = "" if machine_mib is None else f"; the machine has {machine_mib} MiB (/proc/meminfo, MemTotal)"
     return Fault(
         kind=FaultKind.UNIFIED_MEMORY,
-        message=f"GPU {index}: the driver gives no memory total ({words}), as on a GPU that shares the machine's memory{own}.",
+        message=f"GPU {index}: the driver gives no memory total ({words}), as on a GPU that shares the "
+        f"machine's memory{own}.",
         remedy="How much of it CUDA may take is not known, so nothing is judged; plan with a scenario file instead.",
     )
 
