@@ -253,8 +253,7 @@ def _figures(
         override = start.options.num_gpu_blocks_override
         blocks, least, most = (override or layout.num_blocks(size) for size in (middle, low, high))
         tokens = layout.tokens(blocks, length)
-        fewest, greatest = layout.tokens(least, length), layout.tokens(most, length)
-        tokens_band = None if fewest is None or greatest is None else (fewest, greatest)
+        tokens_band = _token_band(layout, start.options, (least, most), length)
         concurrency = None if length is None else layout.concurrency(blocks, length)
         spare = 1 if start.options.rules.reserves_null_block else 0
         limit = start.facts.max_model_len if start.facts is not None else None
@@ -272,6 +271,18 @@ def _figures(
         largest_max_model_len=largest,
         fails_anyway=fails,
     )
+
+
+def _token_band(
+    layout: KvLayout, options: StartOptions, blocks: tuple[int, int], length: int | None
+) -> tuple[int, int] | None:
+    """Tokens at both ends of the band; over both ways of keeping states where nobody says if prefixes are cached."""
+    layouts = [layout]
+    if options.cache.prefix_caching is None:
+        layouts += [layout.with_state_blocks(count + options.cache.speculative_tokens) for count in (1, 2)]
+    told = [one.tokens(count, length) for one in layouts for count in blocks]
+    known = [tokens for tokens in told if tokens is not None]
+    return (min(known), max(known)) if len(known) == len(told) else None
 
 
 def gib(size: int) -> str:

@@ -55,3 +55,21 @@ def test_tokens_follow_from_the_bytes_of_the_cache() -> None:
 def test_most_truths_lie_inside_the_band() -> None:
     rows = bench_predict.cache_errors("weights only")
     assert sum(inside for *_, inside in rows) / len(rows) >= 0.8
+
+
+def test_a_hybrid_models_band_covers_both_ways_of_keeping_states() -> None:
+    without_prefix_caching = {"v106", "v130"}
+    seen = set()
+    for start in bench_predict.starts():
+        if start.row["id"] not in without_prefix_caching:
+            continue
+        raw = start.raw("config only")
+        raw["vllm"]["kv_cache_memory_bytes"] = round(start.row["truth"]["kv_gib"] * 2**30)
+        raw["model"]["weights_mib"] = 1
+        band = bench_predict.judged(raw).prediction.kv_tokens_band
+        assert band is not None
+        low, high = band
+        assert low < high
+        assert abs(high / start.row["truth"]["kv_tokens"] - 1) < 0.001
+        seen.add(start.row["id"])
+    assert seen == without_prefix_caching
