@@ -36,6 +36,7 @@ def start_object(
     prediction, start = judgement.prediction, judgement.start
     concurrency = prediction.max_concurrency
     known = judged and prediction.outcome is not None
+    remediable = known and plan.of_known_model
     return {
         "id": case,
         "outcome": prediction.outcome.value if known and prediction.outcome is not None else None,
@@ -50,7 +51,7 @@ def start_object(
         "max_concurrency": None if concurrency is None else round(concurrency, 2),
         "largest_max_model_len": prediction.largest_max_model_len,
         "terms": [term_object(term) for term in start.terms] if start is not None else None,
-        "remedies": [remedy_object(one) for one in remedies(plan, judgement)] if known else None,
+        "remedies": [remedy_object(one) for one in remedies(plan, judgement)] if remediable else None,
     }
 
 

@@ -126,7 +126,7 @@ def _changes(plan: Plan, judged: Judgement, server: RunningServer | None) -> lis
     from gpu_tui.core.plan import starts
     from gpu_tui.core.remedies import remedies
 
-    if judged.prediction.outcome is None:
+    if judged.prediction.outcome is None or not plan.of_known_model:
         return []
     found = remedies(plan, judged)
     lines = []

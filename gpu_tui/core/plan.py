@@ -85,20 +85,22 @@ class Plan:
         return replace(self, books=books)
 
     @property
+    def of_known_model(self) -> bool:
+        """Whether it is about any model at all: the built-in default's figures are nobody's."""
+        return self.told or (self.inputs is not None and self.inputs.knows_weights)
+
+    @property
     def tenants(self) -> tuple[Service, ...]:
         """The services that stay and hold a known amount of this GPU."""
         return tuple(s for s in self.books.services if s.role is not Role.RESTARTS and s.running and s.used_bytes)
 
 
 def starts(judgement: Judgement) -> bool:
-    """Whether vLLM starts by the middle estimate; for a hand-set need, whether the three checks pass."""
-    if judgement.start is None:
-        return judgement.report.valid is True
-    return judgement.prediction.outcome is Outcome.STARTED
+    """Whether vLLM starts by the middle estimate; a hand-set need must pass the three checks besides."""
+    passed = judgement.start is not None or judgement.report.valid is True
+    return passed and judgement.prediction.outcome is Outcome.STARTED
 
 
 def starts_for_certain(judgement: Judgement) -> bool:
     """Whether it starts over the whole band; for a hand-set need, which has no band, whether it is not tight."""
-    if judgement.start is None:
-        return starts(judgement) and not judgement.report.tight
     return starts(judgement) and judgement.prediction.call is Call.STARTS

@@ -22,13 +22,16 @@ _ORDER = list(RemedyKind)
 def remedies(plan: Plan, judgement: Judgement | None = None) -> tuple[Remedy, ...]:
     """All that makes this plan start; () where it starts for certain already, or nothing can be told.
 
-    Where it starts but is too close to call, only what makes it certain is offered. One remedy of each kind; pairs only
-    where no single one works. Costs 1 to 20 ms: not for every move of a slider.
+    Nothing can be told of a GPU whose memory is not known, nor of a model that nobody named. Where it starts but is too
+    close to call, only what makes it certain is offered. One remedy of each kind; pairs only where no single one works.
+    Costs 1 to 20 ms: not for every move of a slider.
 
     Args:
         plan: what is planned.
         judgement: what `plan.judge()` gave, to save doing that again.
     """
+    if not plan.of_known_model:
+        return ()
     start = plan.start()
     tried = Tried(plan=plan, start=start, judgement=judgement or plan.judge(start))
     report = tried.judgement.report

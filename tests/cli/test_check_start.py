@@ -172,3 +172,13 @@ def test_a_model_that_is_not_here_is_told(capsys: pytest.CaptureFixture[str]) ->
     code, out, err = check(capsys, "--demo", "--util", "0.5", "--model", "nobody/nothing")
     assert (code, out) == (3, "")
     assert "nobody/nothing" in err
+
+
+def test_of_a_model_nobody_told_no_remedy_is_invented(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    machine = _written(tmp_path, {"gpu": {"total_mib": 24146, "free_mib": 12000}})
+    _, told, _ = check(capsys, "--scenario", machine, "--util", "0.9")
+    assert "Remedies" not in told
+    assert "What to type" not in told
+    _, told, _ = check(capsys, "--scenario", machine, "--util", "0.9", "--json")
+    assert json.loads(told)["outcome"] == "not_enough_free"
+    assert json.loads(told)["remedies"] is None

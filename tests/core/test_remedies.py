@@ -56,8 +56,7 @@ def test_every_remedy_makes_it_start(plan: Plan) -> None:
         assert starts(after), remedy.sentence
         assert starts_for_certain(after) is remedy.certain, remedy.sentence
         assert after.report.valid is not False
-        if after.start is not None:
-            assert after.prediction.outcome is Outcome.STARTED
+        assert after.prediction.outcome is Outcome.STARTED
         assert remedy.sentence.endswith(".")
         assert bool(remedy.flags) or remedy.stopped
     kinds = [remedy.kind for remedy in found]
@@ -257,6 +256,15 @@ def test_two_changes_where_no_single_one_works() -> None:
 
 def test_a_model_larger_than_the_card_has_no_remedy() -> None:
     assert remedies(qwen(0.9, total=12288)) == ()
+
+
+def test_nothing_is_offered_for_a_model_that_nobody_told() -> None:
+    """The built-in default stands for no model: a number that made it start would be invented."""
+    seen = kloros()
+    plan = Plan(gpu_memory_utilization=0.9, gpu=seen.gpus[0], books=books_of(seen), base=ModelNeed(), told=False)
+    assert plan.judge().prediction.outcome is Outcome.NOT_ENOUGH_FREE
+    assert remedies(plan) == ()
+    assert remedies(replace(plan, told=True)) != ()
 
 
 def test_nothing_is_offered_where_memory_is_unknown() -> None:
