@@ -244,3 +244,15 @@ def test_a_pinned_cache_is_certain_only_where_the_most_that_the_terms_may_take_f
     assert told(enough + start.above - 1).judge().prediction.call is Call.TOO_CLOSE
     assert told(enough - start.below).judge().prediction.call is Call.TOO_CLOSE
     assert told(enough - start.below - 1).judge().prediction.call is Call.WILL_NOT_START
+
+
+@given(plans(inputs()))
+def test_what_will_not_start_does_not_start_with_the_most_cache_either(plan: Plan) -> None:
+    judged = plan.judge()
+    start, band = judged.start, judged.prediction.kv_cache_band
+    assert start is not None
+    assert band is not None
+    if judged.prediction.call is Call.WILL_NOT_START and judged.prediction.outcome in CACHE_FAILS:
+        assert band[1] < start.need.min_kv_cache_bytes or start.min_kv_band[0] < start.min_kv_band[1]
+    if judged.prediction.call is Call.TOO_CLOSE and judged.prediction.outcome in CACHE_FAILS:
+        assert band[1] >= start.min_kv_band[0]
