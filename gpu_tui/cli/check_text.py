@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from gpu_tui.cli import reading
 from gpu_tui.cli.commands import services
 from gpu_tui.core.checks import CheckName, CheckReport
@@ -11,8 +14,10 @@ from gpu_tui.core.planning import Judgement
 from gpu_tui.core.reasons import reason
 from gpu_tui.core.snapshot import Fault
 from gpu_tui.core.start import Outcome, Prediction, StartModel
-from gpu_tui.core.what_to_type import RunningServer, WhatToType, what_to_type
 from gpu_tui.view.text import clean
+
+if TYPE_CHECKING:
+    from gpu_tui.core.what_to_type_values import RunningServer, WhatToType
 
 _NAMES = {
     CheckName.MODEL: "model and KV cache",
@@ -26,7 +31,7 @@ def text(
     plan: Plan,
     judged: Judgement,
     fault: Fault | None = None,
-    server: RunningServer | None = None,
+    server: Callable[[], RunningServer | None] = lambda: None,
 ) -> str:
     """The verdict for people; the reason stands on the first line, to the letter."""
     gpu = plan.gpu
@@ -121,13 +126,15 @@ def _cache(prediction: Prediction) -> str:
     return " · ".join(words)
 
 
-def _changes(plan: Plan, judged: Judgement, server: RunningServer | None) -> list[str]:
+def _changes(plan: Plan, judged: Judgement, server: Callable[[], RunningServer | None]) -> list[str]:
     """The remedies, and what to type for this plan, or for the first remedy where this plan does not start."""
-    from gpu_tui.core.plan import starts
-    from gpu_tui.core.remedies import remedies
-
     if judged.prediction.outcome is None or not plan.of_known_model:
         return []
+    # Imported at their first use: a check of figures set by hand that holds needs none of it.
+    from gpu_tui.core.plan import starts
+    from gpu_tui.core.remedies import remedies
+    from gpu_tui.core.what_to_type import what_to_type
+
     found = remedies(plan, judged)
     lines = []
     if found:
@@ -137,11 +144,11 @@ def _changes(plan: Plan, judged: Judgement, server: RunningServer | None) -> lis
             if one.flags:
                 lines.append(f"      {one.flags}{'' if one.certain else '   (by the middle estimate)'}")
     if starts(judged):
-        return [*lines, "", "What to type", *_typed(what_to_type(plan, judged, server))]
+        return [*lines, "", "What to type", *_typed(what_to_type(plan, judged, server()))]
     if not found:
         return ["", "Remedies: no flag, no tenant, and no two of them make it start here."]
     best = found[0].plan
-    return [*lines, "", "What to type for remedy 1", *_typed(what_to_type(best, best.judge(), server))]
+    return [*lines, "", "What to type for remedy 1", *_typed(what_to_type(best, best.judge(), server()))]
 
 
 def _typed(told: WhatToType) -> list[str]:

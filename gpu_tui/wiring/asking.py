@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.serve_args import is_server
-from gpu_tui.core.serve_options import AUTO, options_of
-from gpu_tui.core.start_evidence import inputs_of_options
 from gpu_tui.core.start_inputs import StartInputs
 from gpu_tui.core.vllm_version import accounting_of
-from gpu_tui.core.what_to_type import RunningServer
 from gpu_tui.errors import UsageError
 from gpu_tui.view.text import mask_cmdline
+
+if TYPE_CHECKING:
+    from gpu_tui.core.model_facts import ModelFacts
+    from gpu_tui.core.what_to_type_values import RunningServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,10 @@ def asked_inputs(question: Question, find: Callable[[str], ModelFacts] | None = 
     """
     if question.empty:
         return None
+    # Imported at their first use, here and below: a check that asks of no model would pay for them in its start-up.
+    from gpu_tui.core.serve_options import AUTO, options_of
+    from gpu_tui.core.start_evidence import inputs_of_options
+
     argv = _serve(question.serve)
     inputs = inputs_of_options(options_of(argv))
     name = question.model or options_of(argv).model
@@ -69,6 +73,9 @@ def asked_server(question: Question, running: RunningServer | None) -> RunningSe
 
     None where the question names a model and no command line, and another model runs.
     """
+    from gpu_tui.core.serve_options import options_of
+    from gpu_tui.core.what_to_type_values import RunningServer
+
     if question.serve is not None:
         argv = tuple(_serve(question.serve))
         return RunningServer(argv=argv, masked=mask_cmdline(argv))
@@ -80,6 +87,8 @@ def asked_server(question: Question, running: RunningServer | None) -> RunningSe
 def _serve(text: str | None) -> list[str]:
     if text is None:
         return []
+    import shlex
+
     try:
         argv = shlex.split(text)
     except ValueError as error:

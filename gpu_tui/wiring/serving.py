@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpu_tui.core import vllm
 from gpu_tui.core.books import Books
 from gpu_tui.core.snapshot import Snapshot
-from gpu_tui.core.what_to_type import RunningServer
+from gpu_tui.core.what_to_type_values import RunningServer
 from gpu_tui.view.text import mask_cmdline
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from gpu_tui import wire, wire_start, wiring
 from gpu_tui.cli import cases, exit_codes, learning, output, reading
@@ -22,7 +23,9 @@ from gpu_tui.errors import SourceUnavailable, UsageError
 from gpu_tui.view.text import clean
 from gpu_tui.wiring.asking import Question, asked_inputs, asked_server
 from gpu_tui.wiring.planning import asked_utilization, plan_of
-from gpu_tui.wiring.serving import running_server
+
+if TYPE_CHECKING:
+    from gpu_tui.core.what_to_type_values import RunningServer
 
 _EPILOG = """\
 The three checks:
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         output.write_json(wire.all_gpus_object(objects) if for_all else objects[0])
     else:
         told_all = [
-            text(seen, plan, one, fault, asked_server(question, running_server(seen.snapshot, plan.books)))
+            text(seen, plan, one, fault, partial(_server, seen, question, plan.books))
             + ("" if lesson is None or fault is not None else f"\n\n{learning.words(lesson)}")
             for (plan, one, lesson), fault in zip(judged, faults, strict=True)
         ]
@@ -123,7 +126,7 @@ def _judged(
         plan = plan_of(util, settings, seen.snapshot, gpu, book, inputs, asked=known is not None)
         lesson = None
         if not seen.snapshot.simulated:
-            plan, lesson = learning.lesson(plan, settings, running_server(seen.snapshot, book), apply=learn)
+            plan, lesson = learning.lesson(plan, settings, _server(seen, Question(), book), apply=learn)
         judged.append((plan, plan.judge(), lesson))
     if known is not None and any(one.start is None for _, one, _ in judged):
         raise UsageError(
@@ -169,3 +172,9 @@ def _completed(known: StartInputs | None, seen: reading.Look, books: Books, gpu:
     if notice is not None:
         output.note(f"{notice.message} {notice.remedy}".rstrip())
     return known if running.inputs is None else merged(known, running.inputs)
+
+
+def _server(seen: reading.Look, question: Question, books: Books) -> RunningServer | None:
+    from gpu_tui.wiring.serving import running_server
+
+    return asked_server(question, running_server(seen.snapshot, books))
