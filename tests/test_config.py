@@ -69,15 +69,16 @@ def test_every_later_layer_wins_value_by_value(tmp_path: Path) -> None:
 def test_every_key_can_be_set_from_the_environment() -> None:
     values = {"gpu": "all", "theme": "dark", "restarts": "8000", "evaluator.min": "0.1"}
     values |= {key: "name" for key in config.KEYS if key.endswith(("name", "_model", "_env"))}
-    values |= {"endpoints.stt_device": "cpu"}
+    values |= {"endpoints.stt_device": "cpu", "alerting.bell": "True", "alerting.webhook": "https://h/x"}
     values |= {"endpoints.llm": "http://h:1", "endpoints.stt": "localhost:9000/v1", "model.gpu_memory_utilization": "1"}
     for key in config.KEYS:
-        if key == "services":
+        if key in ("services", "alerts"):
             continue
         variable = f"GPU_TUI_{key.replace('.', '_').upper()}"
         settings = config.load(None, {"XDG_CONFIG_HOME": "/nonexistent", variable: values.get(key, "1")})
         assert str(settings.origin(key)) == f"environment {variable}"
-        assert str(settings.at(key)).removesuffix(".0") == values.get(key, "1")
+        shown = str(settings.at(key)[0] if key == "alerting.command" else settings.at(key))
+        assert shown.removesuffix(".0") == values.get(key, "1")
 
 
 def test_an_empty_variable_says_nothing(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_own_rules_come_first_and_replace_built_in_ones(tmp_path: Path) -> None:
         ("modle = 1", "modle is not a setting. Did you mean model?"),
         ("[model]\nmodle_mib = 1", "model.modle_mib is not a setting. Did you mean model.model_mib"),
         ("[evaluator.wieghts]\nstt = 1", "evaluator.wieghts is not a setting. Did you mean evaluator.weights"),
-        ("zzz = 1", "zzz is not a setting. Known keys: endpoints"),
+        ("zzz = 1", "zzz is not a setting. Known keys: alerting, alerting.bell"),
         ("model = 3", "model is 3. It is a table: write [model]."),
         ("[model]\nmodel_mib = '5700'", "model.model_mib is '5700'. Allowed: a number of MiB above 0."),
         ("[model]\nmodel_mib = true", "model.model_mib is true."),

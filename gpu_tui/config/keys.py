@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -48,6 +49,21 @@ def _text(allowed: str, pattern: str = r".+") -> Kind:
     return Kind(read, read, allowed)
 
 
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _flag_text(text: str) -> bool | None:
+    return {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
+
+
+def _words(value: Any) -> tuple[str, ...] | None:
+    """A command as a list of words: no shell ever reads it."""
+    listed = isinstance(value, list | tuple) and 0 < len(value) <= 100
+    fits = listed and all(isinstance(word, str) and word and word.isprintable() for word in value)
+    return tuple(value) if fits else None
+
+
 def _gpu(value: Any) -> str | None:
     key: str | None = _text("").read(str(value) if type(value) is int and value >= 0 else value)
     return key
@@ -90,10 +106,17 @@ KINDS: dict[str, Kind] = {
     "measure.prompt_tokens": _whole(1, 100_000, "a whole number from 1 to 100000"),
     "measure.output_tokens": _whole(1, 100_000, "a whole number from 1 to 100000"),
     "measure.voice_budget_ms": _number(1, 1e7, "milliseconds from 1 to 10000000"),
+    "alerting.bell": Kind(_flag, _flag_text, "true or false"),
+    "alerting.log": _text("a file, in quotes"),
+    "alerting.command": Kind(
+        _words, lambda text: _words(shlex.split(text)), 'a list such as ["/usr/bin/notify", "-v"]'
+    ),
+    "alerting.webhook": _text("an address such as https://example.org/hook", r"https?://[^\s/]+(/\S*)?"),
+    "alerting.timeout_s": _number(0.1, 300, "seconds from 0.1 to 300"),
 }
 SECTIONS = {key.rpartition(".")[0] for key in KINDS} - {""}
 
-KEYS: tuple[str, ...] = (*KINDS, "services")
+KEYS: tuple[str, ...] = (*KINDS, "services", "alerts")
 """Every key path, in the order in which `gpu-tui config` tells them."""
 
 _RULE_KEYS = tuple(f.name for f in fields(ServiceRule))

@@ -89,6 +89,11 @@ def _take_file(table: dict[str, Any], file: Path, values: dict[str, Any], origin
             if key == "services":
                 values[key] = service_rules(value, file)
                 origins[key] = origin
+            elif key == "alerts":
+                from gpu_tui.config.alert_tables import alert_rules  # most files have none
+
+                values[key] = alert_rules(value, file)
+                origins[key] = origin
             elif key in KINDS:
                 _set(key, KINDS[key].read, value, origin, values, origins)
             elif key not in SECTIONS:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_tui.core.checks import DEFAULT_MIN_KV_CACHE_BYTES, DEFAULT_MODEL_BYTES
 from gpu_tui.core.fitness import DEFAULT_TARGETS, DEFAULT_WEIGHTS, Targets, Weights
 from gpu_tui.core.services import DEFAULT_RULES, ServiceRule
 from gpu_tui.units import bytes_to_mib
+
+if TYPE_CHECKING:
+    from gpu_tui.core.alert_rules import Rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,22 @@ class MeasureSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlertingSettings:
+    """``[alerting]``: where alerts go beside the screen."""
+
+    bell: bool = True
+    """The terminal's, in the explorer."""
+    log: str | None = None
+    """A file that gets a line for each."""
+    command: tuple[str, ...] | None = None
+    """Started for each, with the alert as JSON on its standard input; no shell."""
+    webhook: str | None = None
+    """Gets each as a POST with JSON."""
+    timeout_s: float = 10.0
+    """Longest a command or a webhook may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ValueOrigin:
     """Where one setting comes from."""
 
@@ -95,6 +114,8 @@ class Settings:
     evaluator: EvaluatorSettings = EvaluatorSettings()
     endpoints: EndpointSettings = EndpointSettings()
     measure: MeasureSettings = MeasureSettings()
+    alerting: AlertingSettings = AlertingSettings()
+    alerts: tuple[Rule, ...] = ()
     origins: Mapping[str, ValueOrigin] = field(default_factory=dict)
     """By key path (``model.model_mib``); what is not in it is a default."""
 

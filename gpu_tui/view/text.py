@@ -117,6 +117,13 @@ def mask_cmdline(argv: Sequence[str]) -> tuple[str, ...]:
     return tuple(shown)
 
 
+def mask_url(url: str) -> str:
+    """An address without what may be a secret in it: scheme and host stay, user, path and query do not."""
+    scheme, sign, rest = url.partition("://")
+    host, slash, _ = rest.partition("/")
+    return f"{scheme}{sign}{host.rpartition('@')[2].partition('?')[0]}{f'/{MASK}' if slash else ''}"
+
+
 def _is_plain_name(name: str) -> bool:
     return name.lstrip("-").replace("-", "_").replace(".", "_").isidentifier()
 

@@ -9,7 +9,7 @@ from typing import Any
 from gpu_tui import config, wiring
 from gpu_tui.cli import exit_codes, output
 from gpu_tui.config import Settings
-from gpu_tui.view.text import clean, mask_cmdline
+from gpu_tui.view.text import clean, mask_cmdline, mask_url
 
 READS_SETTINGS = False
 """It answers `--path` although the file is mistaken."""
@@ -56,12 +56,17 @@ def lines(settings: Settings) -> Iterator[str]:
         if key == "services":
             yield from _rules(settings)
             continue
+        if key == "alerts":
+            yield from _alerts(settings)
+            continue
         table, _, name = key.rpartition(".")
         if table != section:
             section = table
             yield ""
             yield f"[{table}]"
         value = settings.at(key)
+        if key == "alerting.webhook" and value is not None:
+            value = mask_url(value)  # its path is often all there is of a secret
         told = f"{name} = {_toml(value)}" if value is not None else f"# {name} is not set"
         yield f"{told:<40} # {clean(str(settings.origin(key)))}"
 
@@ -78,7 +83,27 @@ def _rules(settings: Settings) -> Iterator[str]:
         yield f"restarts = {_toml(rule.restarts)}"
 
 
+def _alerts(settings: Settings) -> Iterator[str]:
+    from gpu_tui.core.alert_rules import UNITS, When
+
+    for rule in settings.alerts:
+        yield ""
+        yield f"[[alerts]]  # {clean(str(settings.origin('alerts')))}"
+        unit = UNITS.get(rule.when)
+        told: dict[str, Any] = {"name": rule.name, "when": rule.when.value, "service": rule.service, "gpu": rule.gpu}
+        if unit is not None:
+            told |= {f"above_{unit}": rule.above, f"clear_{unit}": rule.clear}
+        if rule.when is When.GROWTH:
+            told["window_s"] = rule.window_s
+        if rule.when is When.LATENCY:
+            told["figure"] = rule.figure
+        told |= {"for_s": rule.for_s, "clear_for_s": rule.clear_for_s, "latch": rule.latch}
+        yield from (f"{key} = {_toml(value)}" for key, value in told.items() if value is not None)
+
+
 def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(word) for word in mask_cmdline(value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
