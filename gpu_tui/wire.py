@@ -10,10 +10,12 @@ from typing import Any
 
 from gpu_tui.core.books import Books, Service
 from gpu_tui.core.checks import Check, CheckReport, Status
+from gpu_tui.core.family import family_ports, parents
 from gpu_tui.core.origins import Origin, OriginKind, weakest
+from gpu_tui.core.proofs import Proofs, proofs, unattributed
 from gpu_tui.core.reasons import reason
 from gpu_tui.core.services import Role
-from gpu_tui.core.snapshot import Fault, Gpu, Snapshot
+from gpu_tui.core.snapshot import Fault, Gpu, ProcessInfo, Snapshot
 from gpu_tui.units import wire_mib
 
 SCHEMA = 1
@@ -177,8 +179,15 @@ def all_gpus_object(objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"schema": SCHEMA, "valid": valid, "gpus": list(objects)}
 
 
+def _evidence(found: Proofs, clean: Callable[[str], str]) -> dict[str, list[str]]:
+    return {"used": [clean(words) for words in found.used], "missing": [clean(words) for words in found.missing]}
+
+
 def services_object(
-    snapshot: Snapshot, machine: Sequence[tuple[Gpu, Books]], clean: Callable[[str], str]
+    snapshot: Snapshot,
+    machine: Sequence[tuple[Gpu, Books]],
+    clean: Callable[[str], str],
+    clean_words: Callable[[str], str] | None = None,
 ) -> dict[str, Any]:
     """``gpu-tui services --json``.
 
@@ -186,7 +195,9 @@ def services_object(
         snapshot: the reading.
         machine: the GPUs asked about, with their books.
         clean: makes a process's name fit to be shown.
+        clean_words: the same of a sentence; not given: `clean`.
     """
+    clean_words = clean_words or clean
     return {
         "schema": SCHEMA,
         "source": snapshot.source,
@@ -197,9 +208,26 @@ def services_object(
                 "services": {s.name: service_object(s, listed=books.listed) for s in books.services},
                 "unattributed_mib": wire_mib(books.unattributed_bytes),
                 "processes": _processes(snapshot, gpu, books, clean),
+                "unattributed": [clean_words(words) for words in unattributed(books, gpu, snapshot)],
+                "evidence": _evidence(proofs(snapshot, gpu), clean_words),
             }
             for gpu, books in machine
         ],
+    }
+
+
+def _place(pid: int, snapshot: Snapshot, clean: Callable[[str], str]) -> dict[str, Any]:
+    """Where a process lives; null where it is not known."""
+    info = snapshot.processes.get(pid) or ProcessInfo(pid=pid, name=None, cmdline=None)
+    words = ("user", "unit", "container_name", "runtime", "image", "pod", "namespace")
+    told: dict[str, Any] = {name: None if (text := getattr(info, name)) is None else clean(text) for name in words}
+    ports = family_ports(pid, snapshot.processes)
+    return told | {
+        "unit_uid": info.unit_uid,
+        "container": info.container,
+        "inner_pid": info.inner_pid,
+        "ports": None if ports is None else list(ports),
+        "parents": [one.pid for one in parents(pid, snapshot.processes)],
     }
 
 
@@ -215,6 +243,8 @@ def _processes(snapshot: Snapshot, gpu: Gpu, books: Books, clean: Callable[[str]
                 "service": owner.get(process.pid),
                 "name": name,
                 "used_mib": wire_mib(process.used_bytes),
+                "mps": process.mps,
+                **_place(process.pid, snapshot, clean),
             }
         )
     return rows

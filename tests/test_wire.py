@@ -169,8 +169,18 @@ def test_services() -> None:
     told = wire.services_object(KLOROS, [(KLOROS.gpus[0], books_of(KLOROS))], clean)
     assert list(told) == ["schema", "source", "simulated", "gpus"]
     (one,) = told["gpus"]
-    assert list(one) == ["gpu", "services", "unattributed_mib", "processes"]
-    assert one["processes"][0] == {"pid": 1893, "service": "other", "name": "Xorg", "used_mib": 242.0}
+    assert list(one) == ["gpu", "services", "unattributed_mib", "processes", "unattributed", "evidence"]
+    assert one["unattributed"] == ["Every byte in use is some process's."]
+    assert one["evidence"] == {"used": ["scenario test (simulated)"], "missing": []}
+    xorg, *_ = one["processes"]
+    assert list(xorg)[:5] == ["pid", "service", "name", "used_mib", "mps"]
+    assert {key: xorg[key] for key in ("pid", "service", "name", "used_mib")} == {
+        "pid": 1893,
+        "service": "other",
+        "name": "Xorg",
+        "used_mib": 242.0,
+    }
+    assert (xorg["unit"], xorg["ports"], xorg["parents"]) == (None, None, [1])
     assert [row["service"] for row in one["processes"]] == ["other", "ollama", "kloros", "judge"]
 
 

@@ -173,6 +173,10 @@ class Snapshot:
     processes: Mapping[int, ProcessInfo] = field(default_factory=dict)
     """Every pid named by a GPU, and the ancestors of each."""
     driver_version: str | None = None
+    evidence: tuple[str, ...] = ()
+    """What else was read to tell who the processes are, in words."""
+    missing: tuple[str, ...] = ()
+    """What could not be, a sentence each."""
     caption: str = ""
     """A line told by a scenario's story; empty for a real machine."""
     model_mib: float | None = None
@@ -184,6 +188,11 @@ class Snapshot:
     """A scenario's own id."""
     start: StartInputs | None = None
     """What a scenario tells of the model and of how vLLM is started."""
+
+    @property
+    def here(self) -> bool:
+        """Whether it is this machine, now: only then can files, logs, ports and the journal say anything of it."""
+        return not self.simulated and self.source != "replay"
 
     def gpu(self, key: int | str) -> Gpu | None:
         """The device of this NVML index or UUID."""

@@ -11,7 +11,7 @@ from gpu_tui.core.snapshot import Fault, FaultKind, Gpu, ProcessInfo, Snapshot
 from gpu_tui.errors import SourceUnavailable
 from gpu_tui.telemetry.nvml import Nvml
 from gpu_tui.telemetry.processes import ProcessTable
-from gpu_tui.telemetry.procfs import NOT_IN_NAMESPACE
+from gpu_tui.telemetry.procfs import NOT_IN_NAMESPACE, in_wsl
 
 _FOREIGN_REMEDY = "Run gpu-tui on the host, or start the container with --pid=host."
 
@@ -24,6 +24,7 @@ class LiveSource:
         self._clock = clock if clock is not None else SystemClock()
         self.nvml = nvml if nvml is not None else Nvml(self._clock)
         self.table = table if table is not None else ProcessTable(self._clock)
+        self._wsl = in_wsl()
         self._busy = threading.Lock()
 
     def read(self) -> Snapshot:
@@ -71,7 +72,22 @@ class LiveSource:
             gpus=gpus,
             processes=processes,
             driver_version=reading.driver_version,
+            missing=self._missing(),
         )
+
+    def _missing(self) -> tuple[str, ...]:
+        refused = self.table.places.containers.refused
+        told = [
+            f"{path} could not be read ({why}); run as root to name its containers." for path, why in refused.items()
+        ]
+        if not self.table.own_namespace:
+            told.append(
+                "This pid namespace is not the machine's own: processes outside of it cannot be seen; "
+                "run on the host, or with --pid=host."
+            )
+        if self._wsl:
+            told.append("This is WSL: the driver does not tell processes apart; read the GPU from Windows.")
+        return tuple(told)
 
 
 def with_foreign_pids(gpu: Gpu, processes: Mapping[int, ProcessInfo]) -> Gpu:

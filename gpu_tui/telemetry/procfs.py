@@ -133,3 +133,12 @@ def machine_memory_mib() -> int | None:
     except OSError:
         return None
     return int(found[1]) // 1024 if found else None
+
+
+def in_wsl(path: str = "/proc/sys/kernel/osrelease") -> bool:
+    """Whether this is Windows' own Linux: its kernels call themselves ``…-microsoft-standard-WSL2``."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - as all of /proc here
+            return b"microsoft" in file.read(_STAT_BYTES).lower()
+    except OSError:
+        return False
