@@ -34,3 +34,9 @@ def wire_mib(size: int | None) -> float | None:
     if size is None:
         return None
     return float(format_mib(size, 1))
+
+
+def signed_gib(size: int) -> str:
+    """A difference in bytes as ``+0.31 GiB``; what rounds to nothing is ``+0.00 GiB``."""
+    told = f"{size / GIB:+.2f}"
+    return f"{'+0.00' if told == '-0.00' else told} GiB"

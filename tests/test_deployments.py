@@ -16,6 +16,7 @@ from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start_evidence import inputs_of_log
 from gpu_tui.core.start_inputs import StartInputs, merged
 from gpu_tui.core.start_log import parse_start_log
+from gpu_tui.core.start_setup import Setup
 from gpu_tui.core.start_terms import Correction, TermName
 from gpu_tui.core.start_values import StartLog
 from gpu_tui.journal.deployments import Deployment
@@ -161,7 +162,10 @@ def test_it_is_remembered_once_and_teaches(tmp_path: Path) -> None:
     assert learned.model_bytes is not None
     assert learned.model_bytes.size == round(71.27 * GIB) - round(55.15 * GIB)
     assert learned_for(where, replace(past.setup, model="other"), card(seen)) is None
-    assert learned_for(where, replace(past.setup, model=None), card(seen)) is None
+    unnamed = learned_for(where, Setup(), card(seen))
+    assert unnamed is not None
+    assert (unnamed.model, unnamed.model_bytes) == ("org/m", learned.model_bytes)
+    assert learned_for(where, Setup(), replace(card(seen), uuid="another")) is None
 
 
 def test_nothing_is_remembered_of_simulated_machines_or_without_a_journal(tmp_path: Path) -> None:

@@ -48,19 +48,29 @@ def lesson(plan: Plan, settings: Settings, running: RunningServer | None, *, app
         JournalRefused, JournalError: with `apply`, the journal cannot be read.
     """
     planned = _planned(plan, settings, running)
-    path = wiring.journal_path(settings) if planned.model is not None else None
+    path = wiring.journal_path(settings)
     # Most machines have no journal: `check` then loads no SQLite.
     found = _found(settings, planned, plan, apply=apply) if path is not None and path.exists() else None
-    predicted = plan.inputs is not None and plan.inputs.knows_weights
-    useful = found is not None and (found.corrections if predicted else found.model_bytes or found.min_kv_cache_bytes)
+    start = plan.start()
+    if found is not None and start is not None:
+        # What is measured needs no correction.
+        left = {name: one for name, one in found.corrections.items() if name not in start.options.given}
+        found = replace(found, corrections=left)
+    useful = found is not None and (found.corrections if start else found.model_bytes or found.min_kv_cache_bytes)
     if found is None or not useful:
         if apply:
-            what = clean(planned.model, 120) if planned.model is not None else "a model that is not named"
-            output.note(f"Nothing is learned of {what} yet: gpu-tui history --deployments lists what is known.")
+            output.note(_nothing(found, planned))
         return plan, None
     if apply:
-        plan = _applied(plan, found, predicted=predicted)
-    return plan, Lesson(learned=found, predicted=predicted, applied=apply)
+        plan = _applied(plan, found, predicted=start is not None)
+    return plan, Lesson(learned=found, predicted=start is not None, applied=apply)
+
+
+def _nothing(found: Learned | None, planned: Setup) -> str:
+    if found is not None and found.model_bytes is not None:
+        return "Every term of this plan that past starts tell of is measured: there is nothing to correct."
+    what = f"of {clean(planned.model, 120)}" if planned.model is not None else "on this GPU"
+    return f"Nothing is learned {what} yet: gpu-tui history --deployments lists what is known."
 
 
 def _planned(plan: Plan, settings: Settings, running: RunningServer | None) -> Setup:

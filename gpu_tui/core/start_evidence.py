@@ -6,6 +6,8 @@ are one figure: requested − weights − graphs − KV cache.
 
 from __future__ import annotations
 
+import re
+
 from gpu_tui.core.cache_info import EngineCache
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.serve_options import AUTO, ServeOptions
@@ -108,7 +110,7 @@ def measured_terms(log: StartLog, source: str, age_s: float | None) -> dict[Term
         return Given(size=size, origin=origin, precision=precision, part_of=part_of)
 
     def printed(size: Size) -> Given:
-        return given(size.size_bytes, size.excerpt, max(size.precision_bytes, _LEAST))
+        return given(size.size_bytes, _clause(size), max(size.precision_bytes, _LEAST))
 
     terms: dict[TermName, Given] = {}
     rules = accounting_of(version_of(log))
@@ -129,13 +131,25 @@ def measured_terms(log: StartLog, source: str, age_s: float | None) -> dict[Term
     if log.non_torch is not None:
         terms[TermName.NON_TORCH] = printed(log.non_torch)
     elif log.consumed is not None and log.weights is not None:
-        told = f"consumed memory − weights: {log.consumed.excerpt}"
+        told = f"consumed memory − weights: {_clause(log.consumed)}"
         terms[TermName.NON_TORCH] = given(log.consumed.size_bytes - log.weights.size_bytes, told)
     if TermName.ACTIVATION not in terms and (rest := _rest(log)) is not None:
         terms[TermName.ACTIVATION] = given(*rest, 2 * GIVEN_PRECISION)
         inside = "inside the activation figure"
         terms[TermName.NON_TORCH] = given(0, inside, 0, part_of=TermName.ACTIVATION)
     return terms
+
+
+def _clause(size: Size) -> str:
+    """The words a figure stands in, without the rest of a line that tells several."""
+    clauses = re.split(r"[,;.] ", size.excerpt)
+    for clause in clauses:
+        if any(abs(float(number) * GIB - size.size_bytes) <= 1 for number in _NUMBER.findall(clause)):
+            return clause
+    return clauses[0]
+
+
+_NUMBER = re.compile(r"-?\d{1,9}(?:\.\d{1,9})?")
 
 
 _LEAST = round(0.005 * GIB)
@@ -147,7 +161,7 @@ def _graphs_taken(log: StartLog) -> tuple[int, str] | None:
     if taken is not None and not taken.value and rules.graphs_inside:
         return 0, taken.excerpt
     graphs = log.cuda_graph_estimate
-    return None if graphs is None else (graphs.size_bytes, graphs.excerpt)
+    return None if graphs is None else (graphs.size_bytes, _clause(graphs))
 
 
 def _activation(log: StartLog) -> tuple[int, str, int] | None:
@@ -155,10 +169,10 @@ def _activation(log: StartLog) -> tuple[int, str, int] | None:
     size, graphs = log.activation, log.cuda_graph_estimate
     if size is not None:
         inside = graphs.size_bytes if graphs is not None and log.activation_holds_graphs else 0
-        told = f"{size.excerpt} − graphs" if inside else size.excerpt
+        told = f"{_clause(size)} − graphs" if inside else _clause(size)
         return size.size_bytes - inside, told, max(size.precision_bytes, _LEAST)
     if log.torch_peak is not None and log.weights is not None:
-        told = f"torch's peak − weights: {log.torch_peak.excerpt}"
+        told = f"torch's peak − weights: {_clause(log.torch_peak)}"
         return log.torch_peak.size_bytes - log.weights.size_bytes, told, GIVEN_PRECISION
     return None
 

@@ -16,7 +16,7 @@ from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.start_setup import Setup
 from gpu_tui.core.vllm_version import Accounting
-from gpu_tui.units import GIB, MIB
+from gpu_tui.units import GIB, MIB, signed_gib
 
 
 class TermName(StrEnum):
@@ -150,7 +150,7 @@ def _corrected(term: Term, options: StartOptions) -> Term:
         return term
     size = term.size + one.size
     starts = "1 start" if one.starts == 1 else f"{one.starts} starts"
-    source = f"learned from {starts}: {one.size / GIB:+.2f} GiB on: {term.origin.source}"
+    source = f"learned from {starts}: {signed_gib(one.size)} on: {term.origin.source}"
     return Term(
         name=term.name,
         size=size,

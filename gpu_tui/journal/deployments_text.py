@@ -11,7 +11,7 @@ from typing import Any
 
 from gpu_tui.core.learned import TERMS
 from gpu_tui.journal.deployments import StoredDeployment
-from gpu_tui.units import GIB
+from gpu_tui.units import GIB, signed_gib
 from gpu_tui.view.text import clean
 
 SCHEMA = 1
@@ -96,9 +96,9 @@ def _compared(label: str, size: Any, middle: Any, low: Any, high: Any) -> str:
     if size is None or middle is None:
         return f"{line} GiB"
     if low is None or high is None:
-        return f"{line} GiB{'':<27}{(size - middle) / GIB:+.2f} GiB"
+        return f"{line} GiB{'':<27}{signed_gib(size - middle)}"
     inside = "✓ inside" if low <= size <= high else "✗ outside"
-    return f"{line} GiB  {_gib(low):>6}–{_gib(high):<8}{inside:<10}{(size - middle) / GIB:+.2f} GiB"
+    return f"{line} GiB  {_gib(low):>6}–{_gib(high):<8}{inside:<10}{signed_gib(size - middle)}"
 
 
 def _gib(size: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpu_tui.core.learned import Learned, starts_words
 from gpu_tui.core.start_terms import Correction
-from gpu_tui.units import GIB, format_mib
+from gpu_tui.units import GIB, format_mib, signed_gib
 from gpu_tui.view.text import clean
 
 
@@ -29,5 +29,5 @@ def learned_words(learned: Learned, *, predicted: bool, applied: bool, how: str)
 
 
 def _signed(one: Correction) -> str:
-    size = f"{one.size / GIB:+.2f}".replace("-0.00", "+0.00")
-    return f"{size} GiB" if one.starts == 1 else f"{size} GiB ± {one.spread / GIB:.2f}"
+    size = signed_gib(one.size)
+    return size if one.starts == 1 else f"{size} ± {one.spread / GIB:.2f}"

@@ -84,7 +84,7 @@ def remember(
         What to tell: that it was kept, or why it could not be; None where there is nothing new, nothing to keep, or
         nothing is to be kept.
     """
-    if snapshot.simulated or journal_path(settings) is None:
+    if not snapshot.here or journal_path(settings) is None:
         return None
     device = gpu or judged_gpu(settings, snapshot, books)
     page = None if device is None else deployment_of(evidence, snapshot, books, settings, device, clock=clock)
@@ -249,7 +249,8 @@ def learned_for(settings: Settings, planned: Setup, gpu: Gpu) -> Learned | None:
 
     Args:
         settings: which journal.
-        planned: the model and its flags (`StartInputs.setup`).
+        planned: the model and its flags (`StartInputs.setup`); where no model is named, the one that was last seen to
+            start on this GPU is meant, and `Learned.model` tells its name.
         gpu: where it is to start.
 
     Raises:
@@ -257,11 +258,13 @@ def learned_for(settings: Settings, planned: Setup, gpu: Gpu) -> Learned | None:
         JournalError: it cannot be read.
     """
     path = journal_path(settings)
-    if path is None or planned.model is None or not path.exists():
+    if path is None or not path.exists():
         return None
     with open_deployments(settings) as journal:
-        past = [one.deployment.past_start() for one in journal.starts(limit=MOST_STARTS)]
-    return learn(past, planned, gpu.name, gpu.total_bytes)
+        starts = [one.deployment for one in journal.starts(limit=MOST_STARTS)]
+    if planned.model is None:
+        planned = next((one.setup for one in starts if one.gpu_uuid == gpu.uuid), planned)
+    return learn([one.past_start() for one in starts], planned, gpu.name, gpu.total_bytes)
 
 
 def _stamp(wall_s: float) -> str:

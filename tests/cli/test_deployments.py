@@ -77,6 +77,10 @@ def test_a_start_is_kept_once_and_taught_from_then_on(machine: Machine, sleepers
     assert "Kept as deployment 1, predicted against measured" in first.stderr
     again = machine.run("check", "--util", "0.4", "--max-model-len", "4096")
     assert "Kept" not in again.stderr
+    assert "Learned" not in again.stdout  # every term is measured
+    fewer = machine.run("check", "--util", "0.4", "--serve", "vllm serve --max-num-seqs 16")
+    assert "2.10 GiB measured, where max_num_seqs 256, planned 16" in fewer.stdout
+    assert "Learned from 1 start of qwen: activation " in fewer.stdout
     (kept,) = machine.told("history", "--deployments")["deployments"]
     assert (kept["model"], kept["outcome"], kept["utilization"]) == (str(machine.model), "started", 0.5)
     assert (kept["vllm_version"], kept["server_pid"]) == ("0.10.2", machine.vllm.server)
@@ -107,7 +111,7 @@ def test_a_start_is_kept_once_and_taught_from_then_on(machine: Machine, sleepers
     assert "Applied: learned from 1 start of qwen: weights " in machine.run(*words, "--learned").stdout
 
 
-def test_hand_set_figures_are_offered_what_was_seen(machine: Machine) -> None:
+def test_hand_set_figures_are_offered_what_was_seen(machine: Machine, sleepers: Sleepers) -> None:
     machine.run("check", "--util", "0.5", "--max-model-len", "4096")
     plain = machine.run("check", "--util", "0.5")
     assert (
@@ -126,6 +130,15 @@ def test_hand_set_figures_are_offered_what_was_seen(machine: Machine) -> None:
     assert (told["model_mib"], told["min_kv_cache_mib"]) == (3399.7, 2621.4)
     assert told["origins"]["model_mib"]["kind"] == "measured"
     assert told["origins"]["model_mib"]["source"].startswith("learned from 1 start of ")
+    machine.stop(sleepers)  # as ExecStartPre= asks: nobody names a model, and nothing runs
+    assert "Learned from 1 start of qwen: model 3400 MiB" in machine.run("check", "--util", "0.5").stdout
+
+
+def test_with_all_measured_there_is_nothing_to_correct(machine: Machine) -> None:
+    machine.run("check", "--util", "0.5", "--max-model-len", "4096")
+    done = machine.run("check", "--util", "0.5", "--max-model-len", "4096", "--learned")
+    assert "there is nothing to correct" in done.stderr
+    assert "earned from" not in done.stdout
 
 
 def test_a_start_under_way_is_not_kept(standin: StandIn, sleepers: Sleepers, model: Path) -> None:

@@ -176,6 +176,13 @@ def test_a_log_s_flags() -> None:
     assert inputs_of_log(StartLog(), "log", None) == StartInputs()
 
 
+def test_a_term_s_source_is_its_own_words() -> None:
+    told = measured_terms(log_of("v1_0.10.2"), "log", None)
+    assert told[A].origin.source == "log: 1.97 GiB for peak activation"
+    assert told[W].origin.source == "log: Model loading took 14.0786 GiB and 10.247948 seconds"
+    assert measured_terms(log_of("v0_0.8.5_t4"), "log", None)[N].origin.source == "log: non_torch_memory takes 0.05GiB"
+
+
 def test_requested() -> None:
     assert requested(log_of("v1_0.10.2")) == round(71.27 * GIB)
     assert requested(log_of("v0_0.6.4")) == round(round(7.92 * GIB) * 0.9)
