@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_tui import __version__
 from gpu_tui.cli import exit_codes, heap, output
-from gpu_tui.errors import GpuTuiError
+from gpu_tui.errors import GpuTuiError, UsageError
 
 if TYPE_CHECKING:
     from gpu_tui.wiring import Options
@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "would vLLM start with this utilization: three checks, once",
     "evaluate": "judge and measure candidates, JSON lines in and out",
     "measure": "STT and LLM latency of the live services",
+    "record": "what is seen of the machine into a file, second by second",
     "history": "the runs in the journal: list, show, compare, plot, export, delete",
     "exporter": "serve metrics for Prometheus on 127.0.0.1:9835",
     "config": "the settings in effect, and where each comes from",
@@ -56,6 +57,8 @@ examples:
   gpu-tui                                   the explorer, on this machine
   gpu-tui check --util 0.50                 would vLLM start with 0.50 here?
   gpu-tui services --json                   who holds the memory, for a script
+  gpu-tui record today.rec                  keep what happens; Ctrl-C ends
+  gpu-tui --replay today.rec@14:03          look at it later; check and services take it too
   gpu-tui doctor                            what works here and what does not
 
 exit codes:
@@ -125,9 +128,10 @@ def global_flags(default: Any) -> _Parser:
     group.add_argument("--restarts", metavar="PID|PORT", type=_positive, help="the vLLM instance that restarts")
     group.add_argument("--demo", action="store_true", help="the simulated machine kloros instead of this one")
     scenario = group.add_argument("--scenario", metavar="NAME|FILE", help="another simulated machine")
+    recording = group.add_argument("--replay", metavar="FILE[@TIME]", help="a recorded machine; 14:03, +90s, 50%%, end")
     journal = group.add_argument("--journal", metavar="FILE", help="where runs are kept instead of in the data folder")
     group.add_argument("--no-journal", dest="journal", action="store_const", const="off", help="keep no run")
-    for action in (file, scenario, journal):
+    for action in (file, scenario, recording, journal):
         vars(action)["complete"] = COMPLETE_FILE
     return flags
 
@@ -186,6 +190,7 @@ def options_of(args: argparse.Namespace) -> Options:
         restarts=args.restarts,
         scenario=args.scenario,
         demo=args.demo and args.scenario is None,
+        replay=args.replay,
         overrides=overrides,
     )
 
@@ -200,11 +205,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser([name for name in COMMANDS if name in words]).parse_args(words)
     try:
         args.options = options_of(args)
+        _refuse_contradictions(args)
         code = _run(args)
     except GpuTuiError as error:
         output.error(error)
         return exit_codes.of(error)
     return code
+
+
+def _refuse_contradictions(args: argparse.Namespace) -> None:
+    if args.replay is None:
+        return
+    for flag, given in (("--demo", args.demo), ("--scenario", args.scenario is not None)):
+        if given:
+            raise UsageError(f"--replay and {flag} name two machines.", "Leave one of them out.")
+    if (why := getattr(_module(args.command or "tui"), "NO_REPLAY", None)) is not None:
+        raise UsageError(why, "Leave --replay out.")
 
 
 def _run(args: argparse.Namespace) -> int:

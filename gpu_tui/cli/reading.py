@@ -50,6 +50,11 @@ def look(options: wiring.Options, settings: Settings, *, default_gpu: str | None
     """
     clock = SystemClock()
     source = wiring.open_source(options, settings, clock)
+    if options.replay is not None:
+        from gpu_tui.wiring.replaying import replay_notes
+
+        for words in replay_notes(source):
+            output.note(words)
     snapshot = wiring.read_once(source, clock)
     if snapshot.simulated:
         output.note(f"SIMULATED: scenario {clean(snapshot.source_detail, 80)}, not this machine.")

@@ -55,6 +55,11 @@ class _ChildBench:
     def measure(
         self, snapshot: Snapshot, books: Books, planned_utilization: float, whisper_label: str | None
     ) -> BenchResult:
+        if self._options.replay is not None:
+            raise EndpointError(
+                "A recording has no services that could be measured.", "Leave --replay out to measure those of now."
+            )
+
         def plan(demo: DemoAddresses | None) -> MeasurePlan:
             made = measure_plan(self._settings, self._options, snapshot, books, planned_utilization, demo=demo)
             if whisper_label is None:

@@ -42,6 +42,11 @@ class Evidence:
     """What could not be read, a sentence each."""
 
 
+_OF_A_RECORDING = (
+    "A recording keeps no log, metrics or files of the model, and those of this machine now say nothing of it then."
+)
+
+
 class Seeker:
     """Looks for the evidence. Slow (files, a journal, a local port): call it off the UI thread."""
 
@@ -65,6 +70,8 @@ class Seeker:
         info = snapshot.processes.get(chosen.owner_pid) if chosen is not None else None
         if chosen is None or snapshot.simulated:
             return Evidence()
+        if not snapshot.here:
+            return Evidence(missing=(_OF_A_RECORDING,))
         sources: list[str] = []
         missing: list[str] = []
         found: list[StartInputs] = []

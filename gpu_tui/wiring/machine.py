@@ -38,6 +38,8 @@ class Options:
     """Name or file of a simulated machine; None is the live one."""
     demo: bool = False
     """`--demo` was said: the same as the scenario `DEMO`, and told as such."""
+    replay: str | None = None
+    """``FILE[@TIME]`` of a recording; None is no recording."""
     overrides: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     """Settings given by flags: key path -> (the flag's name, its value)."""
 
@@ -46,16 +48,21 @@ class Options:
         """Whether the machine asked about is a simulated one."""
         return self.demo or self.scenario is not None
 
+    @property
+    def live(self) -> bool:
+        """Whether it is this machine, now."""
+        return not self.simulated and self.replay is None
+
 
 def load_settings(options: Options) -> Settings:
-    """The settings in effect. With a simulated machine no configured endpoint is: a demo puts no load on real services.
+    """The settings in effect. Only the live machine has the configured endpoints: a demo puts no load on real services.
 
     Raises:
         ConfigError: a value does not mean anything, or `options.config` cannot be read.
     """
     flags = {"gpu": ("--gpu", options.gpu), "restarts": ("--restarts", options.restarts), **options.overrides}
     settings = config.load(options.config, flags=flags)
-    return _without_real_endpoints(settings) if options.simulated else settings
+    return settings if options.live else _without_real_endpoints(settings)
 
 
 def _without_real_endpoints(settings: Settings) -> Settings:
@@ -66,13 +73,18 @@ def _without_real_endpoints(settings: Settings) -> Settings:
 
 
 def open_source(options: Options, settings: Settings, clock: Clock) -> TelemetrySource:
-    """The machine asked about: a scenario, else the live one.
+    """The machine asked about: a scenario, a recording at one instant, else the live one.
 
     Nothing of a live machine is touched before the first `read`.
 
     Raises:
-        ConfigError: the scenario does not exist, or does not mean anything.
+        ConfigError: the scenario or the recording does not exist, or does not mean anything.
+        UsageError: the recording does not have that time.
     """
+    if options.replay is not None:
+        from gpu_tui.wiring.replaying import open_replay
+
+        return open_replay(options.replay, clock)
     if options.simulated:
         from gpu_tui.telemetry.scenario import open_scenario
 

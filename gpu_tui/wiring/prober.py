@@ -143,7 +143,7 @@ class Prober:
 
 
 def _key(snapshot: Snapshot, books: Books) -> _Key | None:
-    if snapshot.simulated or books.chosen is None:
+    if not snapshot.here or books.chosen is None:
         return None
     info = snapshot.processes.get(books.chosen.owner_pid)
     return books.chosen.owner_pid, info.started_at if info is not None else None

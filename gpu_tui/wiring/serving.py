@@ -16,7 +16,7 @@ def running_server(snapshot: Snapshot, books: Books) -> RunningServer | None:
     if info is None or not info.cmdline:
         return None
     server = RunningServer(argv=info.cmdline, masked=mask_cmdline(info.cmdline))
-    if snapshot.simulated:
+    if not snapshot.here:
         return server
     from gpu_tui.telemetry.managers import manager_of
 

@@ -81,8 +81,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         raise UsageError("--model-mib sets the model's size by hand.", "Leave it out, or the flags that name a model.")
     if args.learned and args.model_mib is not None:
         raise UsageError("--model-mib sets the model's size by hand.", "Leave it out, or --learned.")
-    if args.learned and args.options.simulated:
-        raise UsageError("--learned is about past starts on this machine.", "Leave it out for a simulated one.")
+    if args.learned and not args.options.live:
+        raise UsageError(
+            "--learned is about past starts on this machine.", "Leave it out for a simulated one and for a recording."
+        )
     if args.options.scenario == "-":
         return _cases(args, settings, question)
     known = asked_inputs(question)
@@ -125,7 +127,7 @@ def _judged(
         inputs = _completed(known, seen, book, gpu)
         plan = plan_of(util, settings, seen.snapshot, gpu, book, inputs, asked=known is not None)
         lesson = None
-        if not seen.snapshot.simulated:
+        if seen.snapshot.here:
             plan, lesson = learning.lesson(plan, settings, _server(seen, Question(), book), apply=learn)
         judged.append((plan, plan.judge(), lesson))
     if known is not None and any(one.start is None for _, one, _ in judged):
@@ -160,7 +162,7 @@ def _completed(known: StartInputs | None, seen: reading.Look, books: Books, gpu:
     """What is asked about; flags without a model mean the one that runs, whose start is kept in the journal."""
     if known is None or known.facts is not None:
         return known
-    if seen.snapshot.simulated:
+    if not seen.snapshot.here:
         return known
     from gpu_tui.wiring.deployments import remember
     from gpu_tui.wiring.evidence import Seeker

@@ -128,6 +128,9 @@ def _endpoints(options: wiring.Options, settings: Settings, snapshot: Snapshot) 
     if snapshot.simulated:
         yield Finding("endpoints", Level.OK, "the demo starts its own, simulated, when a measurement runs")
         return
+    if not snapshot.here:
+        yield Finding("endpoints", Level.OK, "a recording has none to measure")
+        return
     from gpu_tui.cli.host import answers
 
     try:

@@ -54,6 +54,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     evaluator = Evaluator(args.options, on_journal_error=output.error)
     if args.options.simulated:
         output.note("SIMULATED: these results are not about this machine.")
+    if args.options.replay is not None:
+        output.note("REPLAY: these results are about a recording, not about the machine now.")
     if args.candidate != "-":
         return answer(evaluator, [args.candidate.encode("utf-8", "surrogateescape")])
     if sys.stdin.isatty():

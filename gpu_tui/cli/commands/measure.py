@@ -37,6 +37,8 @@ _MAX_PLAN_BYTES = 8 * 1024 * 1024
 _UTILIZATION = "model.gpu_memory_utilization"
 
 
+NO_REPLAY = "measure puts load on services that run now, and a recording has none."
+
 _MODES = ("llm", "stt", "both", "interference", "voice")
 _CLIPS = ("short", "5s", "15s")
 
