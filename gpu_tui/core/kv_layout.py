@@ -106,12 +106,12 @@ class KvLayout:
         if self.blocks_per_request(1) > num_blocks:
             return 0
         growing = [b for b in self.buckets if b.cap_tokens is None and not b.fixed_blocks]
-        if not growing:
+        saturated = max((b.cap_tokens for b in self.buckets if b.cap_tokens is not None), default=0)
+        if not growing and self.blocks_per_request(saturated * self.context_parallel) <= num_blocks:
             return limit if limit is not None else UNLIMITED
         found = None
         if len(growing) == 1:
             full = growing[0]
-            saturated = max((b.cap_tokens for b in self.buckets if b.cap_tokens is not None), default=0)
             rest = sum(b.groups * b.blocks(saturated) for b in self.buckets if b is not full)
             share = (num_blocks - rest) // full.groups * full.block_size
             found = share * self.context_parallel if share >= saturated else None

@@ -83,6 +83,16 @@ def test_a_window_caps_what_a_request_holds() -> None:
     assert (switched_off.num_groups, switched_off.blocks_per_request(32_768)) == (1, 2048)
 
 
+def test_a_model_of_windows_alone_has_no_end_once_its_windows_fit() -> None:
+    layout = layout_of("mistral-7b-v0.1", "0.19.1")
+    window = layout.blocks_per_request(10**6)
+    assert layout.largest_request(window) == UNLIMITED
+    assert layout.largest_request(window, 32_768) == 32_768
+    assert layout.largest_request(window - 1) < 4096 + 2048
+    assert layout.largest_request(2) == 16
+    assert layout.largest_request(1) == 0
+
+
 def test_two_batches_may_be_in_flight_since_0_32() -> None:
     before, since = (layout_of("gemma-3-27b", version, max_num_batched_tokens=2048) for version in ("0.30.0", "0.33.0"))
     assert since.blocks_per_request(32_768) - before.blocks_per_request(32_768) == 6 * 2048 // 16
