@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from gpu_tui.clock import ManualClock
 from gpu_tui.config import Settings
 from gpu_tui.core.cache_info import CacheInfo, parse_cache_config
+from gpu_tui.core.model_config import facts_from_config
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start_evidence import inputs_of_log
@@ -26,7 +28,10 @@ from gpu_tui.wiring.evidence import Evidence
 from tests.factories import books_of, gpu, info, snapshot
 
 LOGS = Path(__file__).parent / "core" / "data" / "start_logs"
-METRICS = parse_cache_config((LOGS.parent / "metrics" / "v1_0.32.txt").read_text(encoding="utf-8"))
+PAGE = (LOGS.parent / "metrics" / "v1_0.32.txt").read_text(encoding="utf-8")
+PINNED = parse_cache_config(PAGE)
+"""As a CPU build tells it: its cache has a fixed size."""
+METRICS = parse_cache_config(PAGE.replace('kv_cache_memory_bytes="1073741824"', 'kv_cache_memory_bytes="None"'))
 FACTS = ModelFacts(name="m", weights_bytes=14 * GIB, vocab_size=32_000, hidden_size=4096, max_model_len=32768)
 W, A = TermName.WEIGHTS, TermName.ACTIVATION
 
@@ -140,11 +145,37 @@ def test_metrics_alone_are_kept_with_what_they_tell() -> None:
     assert set(told.predicted or {}) == {"terms"}
 
 
-def test_a_fixed_cache_is_marked() -> None:
-    told = page(evidence(cache=METRICS, flags=StartInputs(kv_cache_memory_bytes=GIB)))
+def test_blocks_tell_the_cache_where_no_log_does() -> None:
+    facts = facts_from_config(json.loads((LOGS.parent / "configs" / "qwen3-8b.json").read_text()), name="org/m")
+    engine = METRICS.smallest
+    assert engine is not None
+    assert engine.num_gpu_blocks is not None
+    told = page(evidence(None, cache=METRICS, facts=facts))
+    assert told is not None
+    # 2 × 36 layers × 8 heads × 128 elements of 2 bytes a token, 16 tokens a block.
+    assert told.measured["kv_cache_bytes"] == engine.num_gpu_blocks * 16 * 2 * 36 * 8 * 128 * 2
+    assert told.past_start().started
+    pinned = page(evidence(None, cache=METRICS, facts=facts, flags=StartInputs(num_gpu_blocks_override=99)))
+    assert pinned is not None
+    assert pinned.measured["kv_cache_bytes"] is None
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(evidence(cache=METRICS, flags=StartInputs(kv_cache_memory_bytes=GIB)), id="by-a-flag"),
+        pytest.param(evidence(cache=PINNED), id="by-its-metrics"),
+        pytest.param(evidence("v1_kv_fixed", cache=METRICS), id="by-its-log"),
+    ],
+)
+def test_a_fixed_cache_is_marked(found: Evidence) -> None:
+    told = page(found)
     assert told is not None
     assert told.measured["kv_cache_fixed"] is True
     assert told.past_start().model_bytes is None
+    plain = page(evidence(cache=METRICS))
+    assert plain is not None
+    assert plain.past_start().model_bytes is not None
 
 
 def test_it_is_remembered_once_and_teaches(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from gpu_tui.core.planning import Judgement
 from gpu_tui.core.reasons import reason
 from gpu_tui.core.snapshot import Fault
 from gpu_tui.core.start import Outcome, Prediction, StartModel
+from gpu_tui.view.explain import age_words
 from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def _start(plan: Plan, judged: Judgement, start: StartModel) -> list[str]:
     lines += ["", f"  {'per GPU, MiB':<16} {'size':>7}  {'low':>7} – high"]
     for term in start.terms:
         low, high = reading.mib(term.low), reading.mib(term.high)
-        origin = f"{term.origin.kind.value}: {clean(term.origin.source, 200)}"
+        age = age_words(term.origin)
+        origin = f"{term.origin.kind.value}: {clean(term.origin.source, 200)}{', ' if age else ''}{age}"
         lines.append(f"  {term.name.replace('_', ' '):<16} {reading.mib(term.size):>7}  {low:>7} – {high:<7} {origin}")
     band = prediction.kv_cache_band
     if band is not None:

@@ -31,7 +31,12 @@ def age_words(origin: Origin) -> str:
     """How old a figure is, as people say it."""
     if origin.age_s is None:
         return ""
-    return "just now" if origin.age_s < 1 else f"{origin.age_s:.0f} s ago"
+    if origin.age_s < 1:
+        return "just now"
+    for unit, seconds in (("d", 86400), ("h", 3600), ("min", 60)):
+        if origin.age_s >= 2 * seconds:
+            return f"{origin.age_s / seconds:.0f} {unit} ago"
+    return f"{origin.age_s:.0f} s ago"
 
 
 def explain(

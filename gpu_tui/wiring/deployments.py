@@ -12,11 +12,13 @@ from gpu_tui import __version__
 from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
+from gpu_tui.core.kv_layout import KvLayout
 from gpu_tui.core.learned import Learned, learn
 from gpu_tui.core.origins import OriginKind
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.planning import Judgement
 from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.core.start import StartModel
 from gpu_tui.core.start_evidence import requested
 from gpu_tui.core.start_inputs import StartInputs
 from gpu_tui.core.start_setup import Setup
@@ -135,14 +137,16 @@ def deployment_of(
         return None
     setup = inputs.setup
     name = evidence.model or setup.model
-    measured = _measured(evidence, inputs)
+    share = inputs.gpu_memory_utilization
+    if share is None and inputs.version is not None:
+        share = inputs.rules.default_gpu_memory_utilization
+    plan = _blind(inputs, share, snapshot, books, settings, gpu)
+    start = plan.start()
+    measured = _measured(evidence, inputs, start.layout if start is not None else None)
     if name is None or not (measured["terms"] or measured["kv_cache_bytes"] or measured["kv_tokens"]):
         return None
     from gpu_tui.journal.deployments import Deployment
 
-    share = inputs.gpu_memory_utilization
-    if share is None and inputs.version is not None:
-        share = inputs.rules.default_gpu_memory_utilization
     told = {flag: getattr(inputs, flag) for flag in _FLAGS} | {
         "dtype": setup.dtype,
         "max_model_len": setup.max_model_len,
@@ -165,7 +169,7 @@ def deployment_of(
         outcome=outcome,
         source="; ".join(evidence.sources),
         flags={flag: value for flag, value in told.items() if value is not None},
-        predicted=_predicted(inputs, share, snapshot, books, settings, gpu),
+        predicted=None if start is None else _predicted(plan, start, share),
         measured=measured,
     )
 
@@ -177,21 +181,29 @@ def _outcome(evidence: Evidence) -> str | None:
     return evidence.log.outcome if evidence.log is not None else None
 
 
-def _measured(evidence: Evidence, inputs: StartInputs) -> dict[str, Any]:
+def _measured(evidence: Evidence, inputs: StartInputs, layout: KvLayout | None) -> dict[str, Any]:
     log = evidence.log
     engine = evidence.cache.smallest if evidence.cache is not None else None
     tokens = log.kv_tokens.value if log is not None and log.kv_tokens is not None else None
     blocks = log.gpu_blocks.value if log is not None and log.gpu_blocks is not None else None
     failure = log.failure if log is not None and _outcome(evidence) != "started" else None
     measured = {n: one for n, one in inputs.given.items() if one.origin.kind is OriginKind.MEASURED}
-    fixed = inputs.kv_cache_memory_bytes is not None or (log is not None and log.kv_cache_memory is not None)
+    num_blocks = blocks if blocks is not None or engine is None else engine.num_gpu_blocks
+    cache = log.available_kv.size_bytes if log is not None and log.available_kv is not None else None
+    if cache is None and num_blocks is not None and layout is not None and inputs.num_gpu_blocks_override is None:
+        cache = num_blocks * layout.bytes_per_block  # but for less than one block
+    pinned = (
+        inputs.kv_cache_memory_bytes,
+        log.kv_cache_memory if log is not None else None,
+        engine.kv_cache_memory_bytes if engine is not None else None,
+    )
     return {
         "terms": {name.value: _term(one) for name, one in measured.items()},
         "requested_bytes": requested(log) if log is not None else None,
-        "kv_cache_bytes": log.available_kv.size_bytes if log is not None and log.available_kv is not None else None,
-        "kv_cache_fixed": fixed,
+        "kv_cache_bytes": cache,
+        "kv_cache_fixed": any(told is not None for told in pinned),
         "kv_tokens": tokens if tokens is not None or engine is None else engine.kv_cache_size_tokens,
-        "num_blocks": blocks if blocks is not None or engine is None else engine.num_gpu_blocks,
+        "num_blocks": num_blocks,
         "failure": None if failure is None else failure.text,
     }
 
@@ -201,21 +213,21 @@ def _term(one: Given) -> dict[str, Any]:
     return {"size_bytes": one.size, "precision_bytes": one.precision, "source": one.origin.source, "part_of": part}
 
 
-def _predicted(
+def _blind(
     inputs: StartInputs, share: float | None, snapshot: Snapshot, books: Books, settings: Settings, gpu: Gpu
-) -> dict[str, Any] | None:
-    """What would have been said of this start from the model's files alone; None when they are not here."""
-    blind = replace(inputs, given={}, cuda_total_bytes=None, learned=None, min_kv_cache_bytes=None)
-    plan = Plan(
+) -> Plan:
+    """The start as it would have been planned from the model's files alone."""
+    return Plan(
         gpu_memory_utilization=share if share is not None else 1.0,
         gpu=gpu,
         books=books,
         base=model_need(settings, snapshot),
-        inputs=blind,
+        inputs=replace(inputs, given={}, cuda_total_bytes=None, learned=None, min_kv_cache_bytes=None),
     )
-    start = plan.start()
-    if start is None:
-        return None
+
+
+def _predicted(plan: Plan, start: StartModel, share: float | None) -> dict[str, Any]:
+    """What would have been said of this start; without its utilization only the terms."""
     terms = {
         term.name.value: {
             "size_bytes": term.size,
@@ -226,7 +238,6 @@ def _predicted(
         }
         for term in start.terms
     }
-    # Without its utilization only the terms can be told.
     return {"terms": terms, **({} if share is None else _figures(plan.judge(start)))}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,10 @@ def test_a_start_is_kept_once_and_taught_from_then_on(machine: Machine, sleepers
     again = machine.run("check", "--util", "0.4", "--max-model-len", "4096")
     assert "Kept" not in again.stderr
     assert "Learned" not in again.stdout  # every term is measured
+    assert re.search(
+        r"activation +2150 .* measured: log file \S+/vllm.log: 2.10 GiB for peak activation, ", again.stdout
+    )
+    assert re.search(r"peak activation, (just now|\d+ s ago)$", again.stdout, re.MULTILINE)
     fewer = machine.run("check", "--util", "0.4", "--serve", "vllm serve --max-num-seqs 16")
     assert "2.10 GiB measured, where max_num_seqs 256, planned 16" in fewer.stdout
     assert "Learned from 1 start of qwen: activation " in fewer.stdout
