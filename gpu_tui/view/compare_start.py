@@ -26,7 +26,7 @@ def compared_lines(plan: Plan, log: StartLog | None, cache: EngineCache | None) 
     inputs = plan.inputs
     if inputs is None or not (inputs.given or log or cache):
         return []
-    blind = replace(plan, inputs=replace(inputs, given={}))
+    blind = replace(plan, inputs=replace(inputs, given={}, learned=None))
     start = blind.start()
     lines: list[Line] = []
     for name, given in inputs.given.items():
