@@ -24,6 +24,7 @@ COMMANDS = {
     "measure": "STT and LLM latency of the live services",
     "record": "what is seen of the machine into a file, second by second",
     "history": "the runs in the journal: list, show, compare, plot, export, delete",
+    "watch": "events and alerts as they happen, for a terminal or a service",
     "exporter": "serve metrics for Prometheus on 127.0.0.1:9835",
     "config": "the settings in effect, and where each comes from",
     "doctor": "what works here, and what to do about what does not",

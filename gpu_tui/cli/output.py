@@ -71,6 +71,11 @@ def write_json(value: Any, *, line: bool = False) -> None:
     print(json.dumps(value, indent=None if line else 2, allow_nan=False), flush=line)
 
 
+def flush() -> None:
+    """Let whoever reads a stream of results see what was written so far."""
+    sys.stdout.flush()
+
+
 def note(text: str) -> None:
     """Something to know that is not the result, to stderr."""
     print(f"gpu-tui: {text if can_show_signs(sys.stderr) else text.translate(_ASCII)}", file=sys.stderr)

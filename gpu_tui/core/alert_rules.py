@@ -131,7 +131,7 @@ def findings(rule: Rule, seen: Observation, growth: dict[str, Growth]) -> Iterat
         yield Finding(signal=Signal.CALM if seen.fault is None else Signal.BREACH, words=words)
         return
     if rule.when is When.LATENCY:
-        yield _limit(rule, seen.latency_ms.get(rule.figure), f"{rule.figure} p95")
+        yield _limit(rule, seen.latency_ms.get(rule.figure), f"the p95 of {rule.figure} is")
         return
     if seen.fault is not None:
         return
@@ -165,11 +165,11 @@ def _on(rule: Rule, gpu: GpuSeen, at_s: float, growth: dict[str, Growth]) -> Fin
         )
     if rule.when is When.TEMPERATURE:
         value = None if gpu.temperature_c is None else float(gpu.temperature_c)
-        return _limit(rule, value, f"GPU {gpu.index}", gpu)
+        return _limit(rule, value, f"GPU {gpu.index} is at", gpu)
     if rule.when is When.KV_CACHE_FULL:
         if gpu.services is not None and not any(s.role is Role.RESTARTS and s.running for s in gpu.services):
             return Finding(gpu=gpu.key, gpu_index=gpu.index, signal=Signal.CALM)
-        return _limit(rule, None if gpu.kv_usage is None else gpu.kv_usage * 100, "the KV cache", gpu)
+        return _limit(rule, None if gpu.kv_usage is None else gpu.kv_usage * 100, "the KV cache is in use to", gpu)
     return _memory(rule, gpu, at_s, growth)
 
 
@@ -181,12 +181,12 @@ def _memory(rule: Rule, gpu: GpuSeen, at_s: float, growth: dict[str, Growth]) ->
         held = None if gpu.services is None else 0 if row is None else row.used_bytes
     window = growth.setdefault(gpu.key, Growth(rule.window_s)) if rule.when is When.GROWTH else None
     if held is None or window is None:
-        return _limit(rule, None if held is None else held / MIB, f"{who} at", gpu)
+        return _limit(rule, None if held is None else held / MIB, f"{who} holds", gpu)
     if rule.service is not None and held == 0:
         window.forget()  # one that starts has not grown
         return Finding(gpu=gpu.key, gpu_index=gpu.index, signal=Signal.CALM)
     grown = window.add(at_s, held)
-    return _limit(rule, grown / MIB, f"{who} grew in {rule.window_s:g} s", gpu)
+    return _limit(rule, grown / MIB, f"within {rule.window_s:g} s {who} grew by", gpu)
 
 
 def _limit(rule: Rule, value: float | None, what: str, gpu: GpuSeen | None = None) -> Finding:
@@ -197,5 +197,5 @@ def _limit(rule: Rule, value: float | None, what: str, gpu: GpuSeen | None = Non
     signal = Signal.BREACH if value > above else Signal.CALM if value <= clear else Signal.BETWEEN
     unit = UNITS[rule.when]
     shown = format_mib(round(value * MIB)) if unit == "mib" else f"{value:.0f}"
-    words = f"{what}: {shown} {SIGNS[unit]}, above {above:g} {SIGNS[unit]}"
+    words = f"{what} {shown} {SIGNS[unit]}, above {above:g} {SIGNS[unit]}"
     return Finding(signal=signal, words=words, **where)  # type: ignore[arg-type]

@@ -178,7 +178,7 @@ def test_plan_invalid() -> None:
 
 def test_memory_above_of_a_service_and_of_the_gpu() -> None:
     whole = Rule(name="full", when=When.MEMORY_ABOVE, above=8999, clear=8000)
-    assert [e.words for e in raised(whole, machine())] == ["full: GPU 0 at: 9000 MiB, above 8999 MiB (GPU 0)."]
+    assert [e.words for e in raised(whole, machine())] == ["full: GPU 0 holds 9000 MiB, above 8999 MiB (GPU 0)."]
     one = Rule(name="big", when=When.MEMORY_ABOVE, service="ollama", above=1500, clear=1200)
     kinds = []
     alerts = Alerts([one])
@@ -234,8 +234,8 @@ def test_latency() -> None:
     runs: list[dict[str, float]] = [{}, {"stt": 520.0}, {}, {"llm": 9.0, "stt": 440.0}]
     stream = [replace(machine(n), latency_ms=figures) for n, figures in enumerate(runs)]
     assert [(e.kind, e.words) for e in raised(slow, *stream)] == [
-        (RAISED, "slow: stt p95: 520 ms, above 500 ms."),
-        (CLEARED, "slow: over: stt p95: 520 ms, above 500 ms."),
+        (RAISED, "slow: the p95 of stt is 520 ms, above 500 ms."),
+        (CLEARED, "slow: over: the p95 of stt is 520 ms, above 500 ms."),
     ]
 
 

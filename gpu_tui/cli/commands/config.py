@@ -86,6 +86,9 @@ def _rules(settings: Settings) -> Iterator[str]:
 def _alerts(settings: Settings) -> Iterator[str]:
     from gpu_tui.core.alert_rules import UNITS, When
 
+    if not settings.alerts:
+        yield ""
+        yield "# alerts is not set"
     for rule in settings.alerts:
         yield ""
         yield f"[[alerts]]  # {clean(str(settings.origin('alerts')))}"
