@@ -36,6 +36,8 @@ FLAG_SETTINGS = {
     "journal": "journal",
     "model_mib": "model.model_mib",
     "min_kv_mib": "model.min_kv_cache_mib",
+    "headroom_mib": "model.headroom_mib",
+    "headroom_pct": "model.headroom_pct",
     "llm": "endpoints.llm",
     "llm_model": "endpoints.llm_model",
     "stt": "endpoints.stt",

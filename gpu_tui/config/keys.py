@@ -86,6 +86,8 @@ KINDS: dict[str, Kind] = {
     "model.model_mib": _number(0, 1e9, "a number of MiB above 0", above=True),
     "model.min_kv_cache_mib": _MIB,
     "model.startup_overhead_mib": _MIB,
+    "model.headroom_mib": _MIB,
+    "model.headroom_pct": _number(0, 100, "percent from 0 to 100"),
     "model.gpu_memory_utilization": _SHARE,
     "evaluator.min": _SHARE,
     "evaluator.max": _SHARE,

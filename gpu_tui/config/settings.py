@@ -23,6 +23,10 @@ class ModelSettings:
     model_mib: float = bytes_to_mib(DEFAULT_MODEL_BYTES)
     min_kv_cache_mib: float = bytes_to_mib(DEFAULT_MIN_KV_CACHE_BYTES)
     startup_overhead_mib: float = 0.0
+    headroom_mib: float = 0.0
+    """Kept free of everything; with `headroom_pct` the larger of the two counts."""
+    headroom_pct: float = 0.0
+    """The same as a share of the GPU's total, in percent."""
     gpu_memory_utilization: float = 0.50
 
 

@@ -28,6 +28,8 @@ class Service:
     """What a person should know of it: an orphan, an unreadable command line."""
     instance_pid: int | None = None
     """For a vLLM instance (or another service that restarts): the pid that names it."""
+    what_if: str = ""
+    """What is supposed of it instead of its real role, see `core.what_if`; empty: nothing."""
 
     @property
     def pid(self) -> int | None:

@@ -6,7 +6,7 @@ One pure function, `evaluate`, is what the slider, `gpu-tui check` and the evalu
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gpu_tui.core.books import Books
@@ -51,6 +51,10 @@ class ModelNeed:
     min_kv_cache_bytes: int = DEFAULT_MIN_KV_CACHE_BYTES
     startup_overhead_bytes: int = 0
     """The new engine's own CUDA context, taken before vLLM looks at free memory."""
+    headroom_bytes: int = 0
+    """Kept free of everything, against fragmentation and other tenants' jitter. vLLM knows nothing of it."""
+    headroom_share: float = 0.0
+    """The same as a share 0..1 of NVML's total; the larger of the two counts. `on` resolves it."""
     on_cuda_total: bool = False
     """False: hand-set figures, allocation is taken of NVML's total. True: derived or measured ones, of CUDA's."""
     cuda_total_bytes: int | None = None
@@ -62,6 +66,7 @@ class ModelNeed:
     model_origin: Origin = Origin(kind=OriginKind.ASSUMED, source="default: Qwen2.5-7B-AWQ on a 12288 MiB card")
     min_kv_cache_origin: Origin = Origin(kind=OriginKind.ASSUMED, source="default: Qwen2.5-7B-AWQ on a 12288 MiB card")
     startup_overhead_origin: Origin = Origin(kind=OriginKind.ASSUMED, source="default: not counted")
+    headroom_origin: Origin = Origin(kind=OriginKind.ASSUMED, source="default: none kept")
 
     @property
     def required_bytes(self) -> int:
@@ -70,9 +75,16 @@ class ModelNeed:
 
     @property
     def room_bytes(self) -> int:
-        """What it needs of the memory nobody else holds: `required_bytes`, or model + the fixed KV cache."""
+        """What it needs of memory that nobody holds: `required_bytes`, or model + the fixed KV cache; + headroom."""
         kv_cache = self.min_kv_cache_bytes if self.fixed_kv_cache_bytes is None else self.fixed_kv_cache_bytes
-        return self.model_bytes - self.counted_others_bytes + kv_cache
+        return self.model_bytes - self.counted_others_bytes + kv_cache + self.headroom_bytes
+
+    def on(self, total_bytes: int | None) -> ModelNeed:
+        """The same need with its headroom in bytes."""
+        if not self.headroom_share or total_bytes is None:
+            return self
+        kept = max(self.headroom_bytes, math.ceil(total_bytes * self.headroom_share))
+        return replace(self, headroom_bytes=kept, headroom_share=0.0)
 
     def budget_bytes(self, allocation_bytes: int) -> int:
         """What model and KV cache may take together: the allocation, or model + the fixed KV cache."""
@@ -81,8 +93,8 @@ class ModelNeed:
         return self.model_bytes + self.fixed_kv_cache_bytes
 
     def claim_bytes(self, allocation_bytes: int) -> int:
-        """What the start gate asks for: the allocation and what is taken before vLLM looks."""
-        return allocation_bytes + self.startup_overhead_bytes - self.counted_others_bytes
+        """What the start gate asks for: the allocation, what is taken before vLLM looks, and what is kept free."""
+        return allocation_bytes + self.startup_overhead_bytes + self.headroom_bytes - self.counted_others_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +243,7 @@ def evaluate(gpu_memory_utilization: float, books: Books, need: ModelNeed) -> Ch
     """
     if not 0 < gpu_memory_utilization <= 1:
         raise ValueError(f"gpu_memory_utilization must be above 0 and at most 1, not {gpu_memory_utilization}")
+    need = need.on(books.total_bytes)
     total = allocation_total(books, need)
     asked = None if total is None else allocation(total, gpu_memory_utilization)
     available = books.available_bytes
@@ -263,6 +276,7 @@ def feasible_range(books: Books, need: ModelNeed) -> Feasible | None:
     Allocation never falls as u rises, and each end is found by the very arithmetic that `evaluate` uses: range and
     checks cannot disagree.
     """
+    need = need.on(books.total_bytes)
     return _feasible(allocation_total(books, need), books.available_bytes, need)
 
 

@@ -5,7 +5,7 @@ The slider, `gpu-tui check` and the evaluator all call `judge`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpu_tui.core.books import Books
 from gpu_tui.core.checks import CheckReport, ModelNeed, allocation_total, evaluate
@@ -35,14 +35,14 @@ def start_for(inputs: StartInputs | None, gpu: Gpu, books: Books, base: ModelNee
         inputs: the model and its flags.
         gpu: whose name tells vLLM's default batch.
         books: its memory; what neither is free nor comes free is other tenants'.
-        base: the hand-set need, for its startup overhead.
+        base: the hand-set need, for its startup overhead and headroom.
     """
     if inputs is None or not inputs.knows_weights:
         return None
     total = allocation_total(books, ModelNeed(on_cuda_total=True, cuda_total_bytes=inputs.cuda_total_bytes))
     options = start_options(inputs, gpu.name, total)
     available = books.available_bytes
-    return start_model(
+    start = start_model(
         inputs.facts,
         options,
         other_bytes=None if total is None or available is None else max(0, total - available),
@@ -50,6 +50,11 @@ def start_for(inputs: StartInputs | None, gpu: Gpu, books: Books, base: ModelNee
         cuda_total_bytes=inputs.cuda_total_bytes,
         startup_overhead=(base.startup_overhead_bytes, base.startup_overhead_origin),
     )
+    base = base.on(books.total_bytes)
+    if start is None or not base.headroom_bytes:
+        return start
+    need = replace(start.need, headroom_bytes=base.headroom_bytes, headroom_origin=base.headroom_origin)
+    return replace(start, need=need)
 
 
 def judge(
@@ -114,7 +119,8 @@ def _by_checks(report: CheckReport, version: str | None, *, told: bool) -> Predi
 
 
 def _checks_outcome(report: CheckReport, version: str | None, *, told: bool) -> Outcome | None:
-    gate = report.checks[2].passed
+    margin = report.checks[2].margin_bytes
+    gate = None if margin is None else margin + report.need.headroom_bytes >= 0  # vLLM keeps no headroom
     if gate is False and accounting_of(version).start_gate:
         return Outcome.NOT_ENOUGH_FREE
     kv_cache = report.kv_cache_bytes

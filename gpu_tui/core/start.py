@@ -208,8 +208,10 @@ def _outcome(
 ) -> tuple[Outcome | None, bool]:
     low, middle, high = kv
     margin = report.checks[2].margin_bytes
-    if margin is not None and margin < 0:
-        return Outcome.NOT_ENOUGH_FREE, margin < -10 * MIB
+    if margin is not None:
+        margin += report.need.headroom_bytes  # vLLM keeps none
+        if margin < 0:
+            return Outcome.NOT_ENOUGH_FREE, margin < -10 * MIB
     least, most = start.min_kv_band
     floor = start.need.min_kv_cache_bytes
     spare = _spare(start)
@@ -221,6 +223,7 @@ def _outcome(
     room = report.checks[1].margin_bytes if start.need.fixed_kv_cache_bytes is not None else None
     if room is None or outcome is not Outcome.STARTED:
         return outcome, same and margin >= gate_band
+    room += report.need.headroom_bytes
     # vLLM takes a pinned cache's word for it: what does not fit beside the others ends out of memory.
     if room < 0:
         return Outcome.NOT_ENOUGH_FREE, room < -start.below

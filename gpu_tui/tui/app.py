@@ -20,6 +20,7 @@ from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.core.books import keep_books
 from gpu_tui.core.history import History
+from gpu_tui.core.peaks import series_of
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.ports import TelemetrySource
@@ -35,7 +36,7 @@ from gpu_tui.tui.styling import DEFAULTS, THEMES, theme_named
 from gpu_tui.tui.telemetry import Telemetry, fault_of
 from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.latency import RunView
-from gpu_tui.view.explorer import Explorer, series_of
+from gpu_tui.view.explorer import Explorer
 from gpu_tui.view.plots import Level
 from gpu_tui.wiring.models import LocalModels
 

@@ -55,7 +55,8 @@ def plan_segments(report: CheckReport) -> list[Segment]:
         parts += [_short(required - fits)]
         return [*parts, Segment("free", max(0, available - required), "free")]
     kv, overhead = asked - model, need.startup_overhead_bytes
-    over = max(0, asked + overhead - available)
+    kept = need.headroom_bytes
+    over = max(0, asked + overhead + kept - available)
     kv_fits = max(0, kv - over)
     model_fits = model - max(0, over - kv)
     parts += [Segment(f"model {format_mib(model)}", max(0, model_fits), "model", "m")]
@@ -64,7 +65,9 @@ def plan_segments(report: CheckReport) -> list[Segment]:
         return [*parts, _short(over)]
     if overhead:
         parts += [Segment(f"context {format_mib(overhead)}", overhead, "driver", "c")]
-    return [*parts, Segment("free", available - asked - overhead, "free")]
+    if kept:
+        parts += [Segment(f"headroom {format_mib(kept)}", kept, "driver", "h")]
+    return [*parts, Segment("free", available - asked - overhead - kept, "free")]
 
 
 def _short(size: int) -> Segment:

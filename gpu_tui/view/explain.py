@@ -69,6 +69,7 @@ def explain(
         Explained(
             "startup overhead", mib(need.startup_overhead_bytes), "new CUDA context", need.startup_overhead_origin
         ),
+        Explained("headroom", mib(need.headroom_bytes), "kept free of everything", need.headroom_origin),
         Explained("allocation", mib(report.allocation_bytes), "ceil(total × u)", allocated),
         Explained("required", mib(need.required_bytes), "model + minimum KV cache", modelled),
         Explained("KV cache", mib(report.kv_cache_bytes), "allocation − model", kv_cache),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-from gpu_tui.core.books import Books, Instance, Service, keep_books
+from gpu_tui.core.books import Books, Instance, keep_books
 from gpu_tui.core.checks import CheckReport, Feasible, ModelNeed, evaluate, feasible_range
 from gpu_tui.core.choice import HIGHEST_PORT, blocking_fault, find_instance
 from gpu_tui.core.plan import Plan
@@ -230,12 +230,6 @@ class Explorer:
         same_port = [i for i in (others.instances if others else ()) if i.port == instance.port]
         self.restarts = instance.port if instance.port is not None and len(same_port) == 1 else instance.owner_pid
         self._forget()
-
-
-def series_of(service: Service, books: Books) -> str:
-    """Under which name a service's memory is remembered: an instance keeps it whichever of them restarts."""
-    instance = next((i for i in books.instances if i.owner_pid == service.instance_pid), None)
-    return service.name if instance is None else instance.label
 
 
 def parse_utilization(text: str) -> int | None:

@@ -36,7 +36,9 @@ def role_words(service: Service, *, listed: bool = True) -> str:
     if not listed:
         return "unknown"
     if not service.running:
-        return "not running"
+        return f"{service.what_if} (what if)" if service.what_if else "not running"
+    if service.what_if:
+        return f"{service.what_if} (what if)"
     return "ORPHAN" if service.role is Role.ORPHAN else service.role.value
 
 
@@ -52,7 +54,11 @@ def service_line(service: Service, books: Books, width: int) -> Line:
     if len(service.pids) > 1 or (service.name == OTHER and service.pids):
         pid = f"{len(service.pids)} proc"
     words = role_words(service, listed=books.listed)
-    role_tone = "warn" if service.note else {Role.RESTARTS: "strong", Role.ORPHAN: "warn"}.get(service.role, "dim")
+    role_tone = (
+        "warn"
+        if service.note or service.what_if
+        else {Role.RESTARTS: "strong", Role.ORPHAN: "warn"}.get(service.role, "dim")
+    )
     sign = ("●", f"fg-{service.name}") if service.running else ("○" if books.listed else "?", "dim")
     share = share_bar(service.used_bytes, total)
     memory = _mib_unit(service.used_bytes)
@@ -162,13 +168,15 @@ def _sums(report: CheckReport, name: CheckName) -> list[tuple[int, str]]:
             (2, f"need = model {model} + minimum KV {mib(need.min_kv_cache_bytes)}"),
         ]
     if name is CheckName.PERSISTENT:
-        freed = f"{books.chosen.rule.name} {mib(books.restarting_bytes)}" if books.chosen else "nothing that restarts"
+        goes = [service.name for service in books.services if service.role is Role.RESTARTS and service.running]
+        freed = f"{' + '.join(goes)} {mib(books.restarting_bytes)}" if goes else "nothing that restarts"
         if not books.listed:
             freed = "what restarts: unknown"
         return [(3, f"have = free {mib(books.free_bytes)} + {freed}")]
     others = f" − others {mib(need.counted_others_bytes)}" if need.counted_others_bytes else ""
     overhead = mib(need.startup_overhead_bytes)
-    sums = [(4, f"need = allocation {mib(report.allocation_bytes)} + overhead {overhead}{others}")]
+    kept = f" + headroom {mib(need.headroom_bytes)}" if need.headroom_bytes else ""
+    sums = [(4, f"need = allocation {mib(report.allocation_bytes)} + overhead {overhead}{kept}{others}")]
     if report.feasible is not None:
         sums.append((5, f"feasible {report.feasible.min:.4f}–{report.feasible.max:.4f}"))
     return sums

@@ -134,6 +134,7 @@ def model_need(settings: Settings, snapshot: Snapshot | None) -> ModelNeed:
         "model": ("model.model_mib", snapshot.model_mib if snapshot else None),
         "min_kv_cache": ("model.min_kv_cache_mib", snapshot.min_kv_cache_mib if snapshot else None),
         "startup_overhead": ("model.startup_overhead_mib", None),
+        "headroom": ("model.headroom_mib", None),
     }
     for term, (key, scenarios) in given.items():
         if _configured(settings, key):
@@ -142,6 +143,10 @@ def model_need(settings: Settings, snapshot: Snapshot | None) -> ModelNeed:
         elif snapshot is not None and scenarios is not None:
             terms[f"{term}_bytes"] = mib_to_bytes(scenarios)
             terms[f"{term}_origin"] = _simulated(snapshot)
+    if _configured(settings, "model.headroom_pct"):
+        share = settings.model.headroom_pct / 100
+        origin = setting_origin(settings, "model.headroom_pct")
+        terms |= {"headroom_share": share} | ({} if terms.get("headroom_bytes") else {"headroom_origin": origin})
     return ModelNeed(**terms)
 
 

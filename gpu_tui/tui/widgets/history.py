@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gpu_tui.core.books import Books
 from gpu_tui.core.history import History
+from gpu_tui.core.peaks import series_of
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.units import bytes_to_mib
 from gpu_tui.view.braille import Canvas
-from gpu_tui.view.explorer import series_of
 from gpu_tui.view.spans import Line, cells
 
 _LEFT = 6
