@@ -27,7 +27,7 @@ from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Reading
 from gpu_tui.tui.advice import Advice
 from gpu_tui.tui.host import Host
-from gpu_tui.tui.messages import MachineRead
+from gpu_tui.tui.messages import Letterbox, MachineRead
 from gpu_tui.tui.palette import commands_of
 from gpu_tui.tui.planner import Models, Planner
 from gpu_tui.tui.run import Runner
@@ -87,6 +87,7 @@ class GpuTuiApp(App[None]):
         self.explorer = Explorer(classifier=wiring.classifier(settings), need=wiring.model_need(settings, None))
         self.explorer.set_permille(round(settings.model.gpu_memory_utilization * 1000))
         self.explorer.restarts = settings.restarts
+        self.letterbox = Letterbox()
         self.telemetry = Telemetry(self.clock, settings.interval_s, self._deliver)
         self.planner = Planner(self.explorer, settings, models or LocalModels(self.clock), self.clock, self)
         self.advice = Advice(self, self.show_plan)
@@ -150,13 +151,14 @@ class GpuTuiApp(App[None]):
         self.telemetry.start(self._source or wiring.open_source(self.options, self.settings, self.clock))
 
     def _deliver(self, reading: Reading, generation: int) -> None:
-        self.post_message(MachineRead(reading, generation))
+        if self.letterbox.put(reading, generation):
+            self.post_message(MachineRead())
 
-    def on_machine_read(self, message: MachineRead) -> None:
+    def on_machine_read(self) -> None:
         """Take a reading in, unless paused or of a source that was left."""
-        if message.generation != self.telemetry.generation:
+        reading, generation = self.letterbox.take() or (None, 0)
+        if reading is None or generation != self.telemetry.generation:
             return
-        reading = message.reading
         self.host.watch.see(reading)  # also while the screen is frozen: a run is not
         if self.paused:
             return
