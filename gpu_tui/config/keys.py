@@ -82,6 +82,7 @@ KINDS: dict[str, Kind] = {
     "restarts": _whole(1, 2**31 - 1, "a pid or a port, a whole number above 0"),
     "theme": _text("the name of a theme, in quotes"),
     "journal": _text("a file, or off, in quotes"),
+    "peaks": _text("a file, or off, in quotes"),
     "model.name": _NAME,
     "model.model_mib": _number(0, 1e9, "a number of MiB above 0", above=True),
     "model.min_kv_cache_mib": _MIB,
@@ -178,4 +179,7 @@ def _rule(table: object, at: str) -> ServiceRule:
         raise ConfigError(f"{at}.field is {show(where)}.", f"Allowed: {', '.join(_FIELDS)}.")
     if not isinstance(restarts, bool):
         raise ConfigError(f"{at}.restarts is {show(restarts)}.", "Allowed: true or false.")
-    return ServiceRule(name=name, match=match, field=where, restarts=restarts)
+    loaded = table.get("if_loaded_mib")
+    if loaded is not None and _MIB.read(loaded) is None:
+        raise ConfigError(f"{at}.if_loaded_mib is {show(loaded)}.", f"Allowed: {_MIB.allowed}.")
+    return ServiceRule(name=name, match=match, field=where, restarts=restarts, if_loaded_mib=_MIB.read(loaded))

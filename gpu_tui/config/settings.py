@@ -112,6 +112,8 @@ class Settings:
     theme: str | None = None
     journal: str | None = None
     """Where runs are kept instead of in the user's data folder; ``off``: nowhere."""
+    peaks: str | None = None
+    """Where the explorer keeps the peaks it saw instead of in the user's state folder; ``off``: nowhere."""
     model: ModelSettings = ModelSettings()
     services: tuple[ServiceRule, ...] = DEFAULT_RULES
     """In the order in which they are tried: the user's, then the built-in ones that none of them replaces."""

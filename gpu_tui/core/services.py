@@ -42,6 +42,8 @@ class ServiceRule:
     match: str
     field: Field = "name"
     restarts: bool = False
+    if_loaded_mib: float | None = None
+    """What the service takes with its model loaded, MiB, where the user knows it."""
 
 
 DEFAULT_RULES: tuple[ServiceRule, ...] = (

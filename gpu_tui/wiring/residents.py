@@ -29,14 +29,14 @@ class Residents:
 
 
 def residents(service: Service, snapshot: Snapshot, get: Callable[[int, str], str | None] | None = None) -> Residents:
-    """Ask it; slow (a local port). Nothing is asked of a simulated machine.
+    """Ask it; slow (a local port). Nothing is asked of a simulated machine or a recording.
 
     Args:
         service: a row of the books.
         snapshot: the machine.
         get: stands in for the port in tests: (port, path) to the body, or None.
     """
-    if snapshot.simulated:
+    if not snapshot.here:
         return Residents()
     ask = get or _get
     ports = server_ports(service, snapshot.processes)[:_MOST_ASKED]

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gpu_tui import wire, wire_start, wiring
-from gpu_tui.cli import cases, exit_codes, learning, output, reading
+from gpu_tui.cli import cases, exit_codes, learning, output, reading, supposing
 from gpu_tui.cli.check_text import text
 from gpu_tui.cli.main import share
 from gpu_tui.config import Settings
@@ -22,6 +22,7 @@ from gpu_tui.core.start_inputs import StartInputs, merged
 from gpu_tui.errors import SourceUnavailable, UsageError
 from gpu_tui.view.text import clean
 from gpu_tui.wiring.asking import Question, asked_inputs, asked_server
+from gpu_tui.wiring.peaks import View
 from gpu_tui.wiring.planning import asked_utilization, plan_of
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--learned", action="store_true", help="correct the figures by what past starts here measured (history)"
     )
+    supposing.configure(parser)
     parser.add_argument("--json", action="store_true", help="for a script (schema 1)")
 
 
@@ -97,40 +99,51 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if faults[0] is not None and not for_all:
         raise SourceUnavailable(faults[0].message, faults[0].remedy, kind=faults[0].kind.value)
     util, asked = asked_utilization(args.util, settings, seen.snapshot, known) or (0.0, _FLAG)
-    judged = _judged(seen, settings, util, known, learn=args.learned)
+    supposed = supposing.supposing(args, settings, seen.snapshot)
+    judged = _judged(seen, settings, util, known, supposed, learn=args.learned)
     if args.json:
         objects = [_object(seen, one, fault, asked) for one, fault in zip(judged, faults, strict=True)]
         output.write_json(wire.all_gpus_object(objects) if for_all else objects[0])
     else:
         told_all = [
-            text(seen, plan, one, fault, partial(_server, seen, question, plan.books))
+            supposing.beside(
+                text(seen, plan, one, fault, partial(_server, seen, question, plan.books)),
+                "" if fault is not None else supposing.text(view, one.report),
+            )
             + ("" if lesson is None or fault is not None else f"\n\n{learning.words(lesson)}")
-            for (plan, one, lesson), fault in zip(judged, faults, strict=True)
+            for (plan, one, lesson, view), fault in zip(judged, faults, strict=True)
         ]
         output.write("\n\n".join(told_all))
-    verdicts = [None if fault else one.report.valid for (_, one, _), fault in zip(judged, faults, strict=True)]
+    verdicts = [None if fault else one.report.valid for (_, one, _, _), fault in zip(judged, faults, strict=True)]
     if False in verdicts:
         return exit_codes.INVALID
     return exit_codes.UNAVAILABLE if None in verdicts or not verdicts else exit_codes.OK
 
 
-_Judged = tuple[Plan, Judgement, learning.Lesson | None]
+_Judged = tuple[Plan, Judgement, learning.Lesson | None, View]
 
 
 def _judged(
-    seen: reading.Look, settings: Settings, util: float, known: StartInputs | None, *, learn: bool
+    seen: reading.Look,
+    settings: Settings,
+    util: float,
+    known: StartInputs | None,
+    supposed: supposing.Supposing,
+    *,
+    learn: bool,
 ) -> list[_Judged]:
     """Every GPU's plan, what it comes to, and what past starts teach of it."""
     books = wiring.choose_restarts(seen.snapshot, seen.gpus, seen.settings, seen.rules)
     judged: list[_Judged] = []
     for gpu, book in zip(seen.gpus, books, strict=True):
         inputs = _completed(known, seen, book, gpu)
-        plan = plan_of(util, settings, seen.snapshot, gpu, book, inputs, asked=known is not None)
+        view = supposed.view(gpu, book)
+        plan = plan_of(util, settings, seen.snapshot, gpu, view.books, inputs, asked=known is not None)
         lesson = None
         if seen.snapshot.here:
             plan, lesson = learning.lesson(plan, settings, _server(seen, Question(), book), apply=learn)
-        judged.append((plan, plan.judge(), lesson))
-    if known is not None and any(one.start is None for _, one, _ in judged):
+        judged.append((plan, plan.judge(), lesson, view))
+    if known is not None and any(one.start is None for _, one, _, _ in judged):
         raise UsageError(
             "No model whose size is known is meant here, so no start can be predicted.",
             "Name one: --model NAME, a folder with its files, or a GGUF file.",
@@ -139,13 +152,14 @@ def _judged(
 
 
 def _object(seen: reading.Look, judged: _Judged, fault: Fault | None, asked: Origin) -> dict[str, Any]:
-    plan, one, lesson = judged
+    plan, one, lesson, view = judged
     return {
         **wire.check_object(
             one.report, seen.snapshot, plan.gpu, utilization_origin=asked, age_s=seen.age_s, fault=fault
         ),
         **wire_start.start_object(plan, one, seen.snapshot.case_id, judged=fault is None),
         "learned": learning.learned_object(lesson if fault is None else None),
+        **supposing.object_of(view, one.report),
     }
 
 

@@ -81,6 +81,8 @@ def _rules(settings: Settings) -> Iterator[str]:
         yield f"match = {_toml(rule.match)}"
         yield f"field = {_toml(rule.field)}"
         yield f"restarts = {_toml(rule.restarts)}"
+        if rule.if_loaded_mib is not None:
+            yield f"if_loaded_mib = {_toml(rule.if_loaded_mib)}"
 
 
 def _alerts(settings: Settings) -> Iterator[str]:

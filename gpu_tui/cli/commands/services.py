@@ -80,7 +80,8 @@ def table(books: Books, where: Callable[[Service], str] | None = None) -> Sequen
         else:
             pids = ", ".join(str(pid) for pid in service.pids[:3])
             more = f" +{len(service.pids) - 3}" if len(service.pids) > 3 else ""
-            held = f"{reading.mib(service.used_bytes):>7} MiB  {service.role.value:<10}  pid {pids}{more}"
+            role = f"{service.what_if} (what if)" if service.what_if else service.role.value
+            held = f"{reading.mib(service.used_bytes):>7} MiB  {role:<10}  pid {pids}{more}"
         note = f"  ({clean(service.note, 80)})" if service.note else ""
         lines.append(f"  {pad(clean(service.name, 24), names)} {held}{note}")
         below = where(service) if where is not None and service.running else ""

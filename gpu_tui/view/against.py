@@ -1,0 +1,74 @@
+"""What a plan is judged against, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from gpu_tui.core.against import Against, Level
+from gpu_tui.core.checks import Feasible
+from gpu_tui.core.origins import Origin
+from gpu_tui.core.peaks import Peaks
+from gpu_tui.units import format_mib
+from gpu_tui.view.text import clean
+
+TITLES = {
+    Against.NOW: "now",
+    Against.PEAKS: "peaks together",
+    Against.WORST: "worst case",
+}
+LONG = {
+    Against.NOW: "what every tenant holds now",
+    Against.PEAKS: "the most that the tenants were seen to hold together",
+    Against.WORST: "every tenant at its peak, or with its model loaded, all at once",
+}
+
+
+def grown(level: Level) -> str:
+    """``ollama 1068 → 5200 MiB (measured: peak, 3 h ago)``."""
+    sizes = f"{format_mib(level.now_bytes)} → {format_mib(level.level_bytes)} MiB"
+    return f"{clean(level.name, 24)} {sizes} ({origin_words(level.origin)})"
+
+
+def origin_words(origin: Origin) -> str:
+    """``measured: peak, 3 h ago``."""
+    ago = f", {age_words(origin.age_s)}" if origin.age_s is not None else ""
+    return f"{origin.kind.value}: {origin.source}{ago}"
+
+
+def age_words(age_s: float) -> str:
+    """``now``, ``40 s ago``, ``12 min ago``, ``3 h ago``, ``5 days ago``."""
+    for size, word in ((86_400, "days"), (3600, "h"), (60, "min"), (1, "s")):
+        if age_s >= size * (2 if size == 86_400 else 1):
+            return f"{int(age_s // size)} {word} ago"
+    return "just now"
+
+
+def known_words(peaks: Peaks) -> str:
+    """Since when peaks are known."""
+    if peaks.since is None or peaks.until is None:
+        return "No peaks are known of this GPU: the explorer gathers them while it runs."
+    return f"Peaks are known from {instant(peaks.since)} to {instant(peaks.until)}, while the explorer ran."
+
+
+def instant(at: float) -> str:
+    """An instant as UTC, to the minute."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (ValueError, OverflowError, OSError):
+        return "an unknown instant"
+
+
+def shrunk(now: Feasible | None, then: Feasible | None, growers: Sequence[Level], against: Against) -> str:
+    """How the feasible range shrinks, and by whom; empty where nobody grows."""
+    if not growers:
+        return ""
+    first = growers[0]
+    more = f" and {len(growers) - 1} more" if len(growers) > 1 else ""
+    by = f"{clean(first.name, 24)} +{format_mib(first.growth_bytes)} MiB{more}"
+    return f"feasible {span(then)} against {TITLES[against]} (now {span(now)}): {by}"
+
+
+def span(feasible: Feasible | None) -> str:
+    """``0.4940–0.8159``, or none."""
+    return "none" if feasible is None else f"{feasible.min:.4f}–{feasible.max:.4f}"
