@@ -110,10 +110,12 @@ def machine_families(seen: Assessed, peaks: Peaks | None = None) -> list[Family]
     """Everything about the machine at one reading.
 
     Args:
-        seen: the machine; a simulated one's series all bear ``simulated="true"``.
+        seen: the machine; a simulated one's series all bear ``simulated="true"``, a recording's ``replay="true"``.
         peaks: the most each service held, where that is kept.
     """
-    book = _Book(simulated_label(seen.snapshot.simulated))
+    book = _Book(
+        simulated_label(seen.snapshot.simulated) | ({"replay": "true"} if seen.snapshot.source == "replay" else {})
+    )
     for one in seen.gpus[:MOST_GPUS]:
         labels = gpu_labels(one.gpu)
         _add_gpu(book, one, labels)

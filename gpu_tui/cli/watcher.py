@@ -13,7 +13,7 @@ from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.telemetry.poller import Poller
-from gpu_tui.wiring.watching import Watch
+from gpu_tui.wiring.watching import Watch, recorded
 
 if TYPE_CHECKING:
     from gpu_tui.core.events import Event
@@ -24,8 +24,6 @@ TICK_S = 0.5
 """How often a driver that hangs and a signal are looked for."""
 MOST_WAITING = 4096
 """Lines that wait for whoever reads the output; more are dropped, and how many is told. Readings never wait for it."""
-FIRST_S = 10.0
-"""Longest the first state is waited for before something else is told: a driver that hangs answers within 8."""
 PATIENCE_S = 2.0
 """How long alerts may still take to go out at the end."""
 
@@ -77,12 +75,7 @@ class Watcher:
         self.dropped = 0
         deliver = options.live or send_simulated
         self.watch = Watch(settings, self._clock, self._event, self._trouble, deliver=deliver)
-        self._poller = Poller(
-            source or wiring.open_source(options, settings, self._clock),
-            self.watch.take,
-            interval_s=settings.interval_s,
-            clock=self._clock,
-        )
+        self._source = source
 
     def run(self, *, state_every_s: float = 0.0, for_s: float | None = None) -> int:
         """Watch.
@@ -96,56 +89,80 @@ class Watcher:
         """
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, lambda number, _frame: self._signals.append(number))
-        if not self._options.live:
-            output.note("SIMULATED or recorded: this is not this machine now, and every line says so.")
+        if self._options.replay is not None:
+            return self._replay(self._options.replay)
+        if self._options.simulated:
+            output.note("SIMULATED: this is not about this machine, and every line says so.")
+        poller = Poller(
+            self._source or wiring.open_source(self._options, self._settings, self._clock),
+            self.watch.take,
+            interval_s=self._settings.interval_s,
+            clock=self._clock,
+        )
         began = self._clock.monotonic()
-        self._poller.start()
+        poller.start()
         next_state: float | None = None
         while signal.SIGTERM not in self._signals:
             self._print_next()
             now = self._clock.monotonic()
-            self.watch.stalled(self._poller.stalled_for(now))
-            self._heed_signals()
+            self.watch.stalled(poller.stalled_for(now))
+            self._heed_signals(poller)
             if self.watch.last is not None and (next_state is None or now >= next_state):
                 self._lines.state(self.watch.last, self.watch.alerts.shown)
                 next_state = now + state_every_s if state_every_s else float("inf")
             if for_s is not None and now - began >= for_s:
                 break
+        poller.close()
         return self._end(timed=for_s is not None and signal.SIGTERM not in self._signals)
+
+    def _replay(self, text: str) -> int:
+        """What happened in a recording, as fast as it can be read."""
+        output.note("REPLAY: what happened in the recording, not now.")
+        first = True
+        for step in recorded(text, self._clock):
+            step(self.watch)
+            self._print_waiting()
+            if first and self.watch.last is not None:
+                self._lines.state(self.watch.last, self.watch.alerts.shown)
+                first = False
+            if signal.SIGTERM in self._signals:
+                break
+        return self._end(timed=False)
 
     def _print_next(self) -> None:
         try:
             self._work.get(timeout=TICK_S)()
-            while True:
-                self._work.get_nowait()()
         except queue.Empty:
-            pass  # all that waited has been printed
+            return  # nothing has happened
+        self._print_waiting()
+
+    def _print_waiting(self) -> None:
+        while not self._work.empty():
+            self._work.get_nowait()()
         if self.dropped:
             count, self.dropped = self.dropped, 0
             self._note("dropped", f"The output was read too slowly: {count} lines were dropped.")
 
-    def _heed_signals(self) -> None:
+    def _heed_signals(self, poller: Poller) -> None:
         while self._signals and self._signals[0] != signal.SIGTERM:
             if self._signals.pop(0) == signal.SIGHUP:
-                self._reload()
+                self._reload(poller)
             else:
                 self.watch.acknowledge()
 
-    def _reload(self) -> None:
+    def _reload(self, poller: Poller) -> None:
         try:
             settings = wiring.load_settings(self._options)
         except GpuTuiError as error:
             self._note("reload_failed", f"The old configuration stays: {error}")
             return
         self.watch.reload(settings)
-        self._poller.set_interval(settings.interval_s)
+        poller.set_interval(settings.interval_s)
         self._note("reloaded", f"The configuration was read again: {len(settings.alerts)} alert rules.")
 
     def _end(self, *, timed: bool) -> int:
-        self._poller.close()
         self.watch.close(PATIENCE_S)
-        while not self._work.empty():
-            self._work.get_nowait()()
+        self._print_waiting()
         self._note("stopped", "The watch has ended.")
         if not timed:
             return exit_codes.OK

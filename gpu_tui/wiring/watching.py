@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gpu_tui.alerting.carriers import Command, LogFile, Webhook
@@ -168,6 +169,27 @@ class Watch:
         self._emit(event)
         if event.kind in _ALERTS:
             self._outbox.put(json.dumps(event_object(event), allow_nan=False).encode())
+
+
+def recorded(text: str, clock: Clock) -> Iterator[Callable[[Watch], None]]:
+    """What a recording saw from ``FILE[@TIME]`` on, without a time from its beginning: each item is for one watch.
+
+    Raises:
+        ConfigError: the file cannot be read, is no recording, or is of a newer gpu-tui.
+        UsageError: the time means nothing, or is outside of it.
+    """
+    from gpu_tui.wiring.replaying import open_replay
+
+    source = open_replay(text, clock, playing=True)
+    try:
+        for number in range(source.position().number, len(source.recording)):
+            one = source.recording[number]
+            if one.error is not None:
+                yield partial(Watch.fail, fault=fault_of(one.error), at_s=one.t, wall_s=one.at)
+            else:
+                yield partial(Watch.see, snapshot=source.shown(one))
+    finally:
+        source.close()
 
 
 def fault_of(error: SourceUnavailable) -> Fault:

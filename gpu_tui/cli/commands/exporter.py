@@ -65,8 +65,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     host, port = args.listen
     exporter = Exporter(args.options, settings, SystemClock(), host, port, tell=_tell)
-    if args.options.simulated:
-        output.note("SIMULATED: these metrics are not about this machine; every series says so.")
+    if not args.options.live:
+        output.note("SIMULATED or recorded: these metrics are not about this machine now; every series says so.")
     if not _is_loopback(host):
         output.note(
             f"Warning: whoever can reach {clean(host, 80)} can read these metrics; nothing asks for a password."
