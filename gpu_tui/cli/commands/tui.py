@@ -56,6 +56,7 @@ def _print_once(args: argparse.Namespace, settings: Settings) -> int:
     output.note("This is no terminal: printed once instead of the explorer.")
     seen = reading.look(args.options, settings)
     args.util, _ = wiring.start_utilization(settings, seen.snapshot, seen.books(seen.gpus[0]))
-    args.json = False
-    code = check.run(args, settings)
+    asked = argparse.ArgumentParser(add_help=False)
+    check.configure(asked)  # what was not said is as the command has it
+    code = check.run(argparse.Namespace(**{**vars(asked.parse_args([])), **vars(args), "json": False}), settings)
     return exit_codes.OK if code == exit_codes.INVALID else code
