@@ -13,6 +13,7 @@ from gpu_tui.core.vllm_errors import error_text
 from gpu_tui.core.what_to_type import what_to_type
 from gpu_tui.tui import plots, texts
 from gpu_tui.tui.background import aside
+from gpu_tui.tui.palette import offered
 from gpu_tui.tui.planner import Pick, PickKind
 from gpu_tui.tui.screens.command import CommandDialog
 from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
@@ -41,12 +42,13 @@ def show_help(app: GpuTuiApp) -> None:
         "verdict": "Verdict",
         "checks": "Checks",
         "latency": "Latency",
+        "replay": "Replay",
     }
     panels = [(title, getattr(app.main.query_one(f"#{id_}"), "HELP", "")) for id_, title in named.items()]
     focused = app.main.focused
     ids = [node.id for node in focused.ancestors_with_self] if focused is not None else []
     current = next((named[id_] for id_ in ids if id_ in named), "Utilization")
-    bindings = [b for b in app.main.BINDINGS if isinstance(b, Binding)]
+    bindings = [b for b in app.main.BINDINGS if isinstance(b, Binding) and offered(app.main, b)]
     app.push_screen(TextDialog("Help", texts.help_lines(current, panels, bindings)))
 
 

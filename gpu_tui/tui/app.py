@@ -18,9 +18,7 @@ from textual.worker import WorkerFailed
 from gpu_tui import wiring
 from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.config import Settings
-from gpu_tui.core.books import keep_books
 from gpu_tui.core.history import History
-from gpu_tui.core.peaks import series_of
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.ports import TelemetrySource
@@ -30,6 +28,9 @@ from gpu_tui.tui.host import Host
 from gpu_tui.tui.messages import Letterbox, MachineRead
 from gpu_tui.tui.palette import commands_of
 from gpu_tui.tui.planner import Models, Planner
+from gpu_tui.tui.recorder import Recorder
+from gpu_tui.tui.remembering import sample
+from gpu_tui.tui.replay import Replay
 from gpu_tui.tui.run import Runner
 from gpu_tui.tui.screens.main import MainScreen
 from gpu_tui.tui.styling import DEFAULTS, THEMES, theme_named
@@ -97,8 +98,9 @@ class GpuTuiApp(App[None]):
         self.runner.view = RunView(
             levels=(Level("LLM target", targets.llm_ms), Level("STT target", targets.stt_ms)),
         )
+        self.replay, self.recorder = Replay(self), Recorder(self.clock)
         self.paused = False
-        self._histories: dict[str, History] = {}
+        self.histories: dict[str, History] = {}
         self._settled = False
         for theme in THEMES:
             self.register_theme(theme)
@@ -143,14 +145,17 @@ class GpuTuiApp(App[None]):
     def on_unmount(self) -> None:
         """Stop reading; a call that hangs is left behind."""
         self.telemetry.close()
+        self.recorder.close()
         self.host.close()
 
     # Readings
 
     def _read(self) -> None:
-        self.telemetry.start(self._source or wiring.open_source(self.options, self.settings, self.clock))
+        source = self._source or wiring.open_source(self.options, self.settings, self.clock)
+        self.telemetry.start(self.replay.follow(source) or source)
 
     def _deliver(self, reading: Reading, generation: int) -> None:
+        self.recorder.see(reading)
         if self.letterbox.put(reading, generation):
             self.post_message(MachineRead())
 
@@ -160,7 +165,7 @@ class GpuTuiApp(App[None]):
         if reading is None or generation != self.telemetry.generation:
             return
         self.host.watch.see(reading)  # also while the screen is frozen: a run is not
-        if self.paused:
+        if self.paused or not self.replay.news(reading):
             return
         if reading.snapshot is not None:
             self.telemetry.last_error, self.telemetry.last_seen = None, reading.finished
@@ -173,12 +178,8 @@ class GpuTuiApp(App[None]):
     def see(self, snapshot: Snapshot) -> None:
         """Take in one snapshot."""
         self.explorer.see(snapshot)
-        for gpu in snapshot.gpus:
-            shown = gpu is self.explorer.gpu
-            books = self.explorer.books() if shown else keep_books(snapshot, gpu, self.explorer.classifier)
-            if books is not None:
-                values = {series_of(service, books): service.used_bytes for service in books.services}
-                self._histories.setdefault(gpu.key, History()).add(snapshot.taken_monotonic, values)
+        for key, services in sample(snapshot, self.explorer.classifier, self.explorer).items():
+            self.histories.setdefault(key, History()).add(snapshot.taken_monotonic, services)
         if not self._settled and snapshot.gpus:
             self._settle(snapshot)
         self.planner.see(snapshot, self.explorer.books())
@@ -202,7 +203,7 @@ class GpuTuiApp(App[None]):
 
     def history_of(self, gpu: Gpu | None) -> History | None:
         """What was seen of a GPU."""
-        return None if gpu is None else self._histories.get(gpu.key)
+        return None if gpu is None else self.histories.get(gpu.key)
 
     def _tick(self) -> None:
         hanging = self.telemetry.hanging_fault()
@@ -210,7 +211,7 @@ class GpuTuiApp(App[None]):
             self.explorer.fail(hanging)
             self.show_machine()
         else:
-            self._show_header()
+            self.show_header()
 
     @property
     def drawn(self) -> bool:
@@ -219,18 +220,20 @@ class GpuTuiApp(App[None]):
 
     def show_machine(self) -> None:
         """Show the last reading, or what keeps it from being one."""
-        self._show_header()
+        self.show_header()
         gpu = self.explorer.gpu
         if self.drawn:
             self.main.show_machine(self.explorer.problem or next(iter(gpu.faults if gpu is not None else ()), None))
 
-    def _show_header(self) -> None:
+    def show_header(self) -> None:
+        """Show anew how fresh the figures are."""
         if not self.drawn:
             return
         snapshot = self.explorer.snapshot
-        state = self.telemetry.liveness(snapshot, self.explorer.problem, self.paused)
+        problem = self.explorer.problem
+        state = self.replay.show(problem, snapshot) or self.telemetry.liveness(snapshot, problem, self.paused)
         count = len(snapshot.gpus) if snapshot else 0
-        self.main.query_one("#header", Header).show(self.explorer.gpu, count, state)
+        self.main.query_one("#header", Header).show(self.explorer.gpu, count, self.recorder.told(state, self))
 
     def show_plan(self) -> None:
         """Show the plan anew."""
@@ -239,8 +242,8 @@ class GpuTuiApp(App[None]):
 
     def toggle_pause(self) -> None:
         """Freeze what is shown; reading goes on underneath."""
-        self.paused = not self.paused
-        self._show_header()
+        self.paused = not self.replay.toggle() and not self.paused
+        self.show_header()
 
     # What the dialogs bring about
 
@@ -262,7 +265,9 @@ class GpuTuiApp(App[None]):
             return
         self.options = replace(self.options, scenario=None, demo=True)
         self._settled = False
-        self._histories.clear()
+        self.histories.clear()
+        self.recorder.end(self)
+        self.replay.leave()
         self.explorer.leave()
         self.paused = False
         self.runner.forget()

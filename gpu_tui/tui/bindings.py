@@ -40,9 +40,27 @@ KEYS: list[BindingType] = [
     _bind("y", "copy_flag", "Copy flag", "copy.flag", "Copy --gpu-memory-utilization (OSC 52)"),
     _bind("Y", "copy_verdict", "Copy verdict", "copy.verdict", "Copy the whole verdict (OSC 52)"),
     _bind("c", "theme", "Colour-blind theme", "theme", "Switch the colour-blind-safe theme"),
+    _bind("w", "record", "Record", "record", "Record what is seen into a file; end it"),
     _bind("d", "demo", "Demo machine", "demo", "Show the built-in demo machine (simulated)"),
     _bind("question_mark", "help", "Help", "help", "Help for the focused panel, and all keys"),
     _bind("q", "app.quit", "Quit", "quit"),
     _bind("enter", "commit", "Take typed number", "plan.commit", "Take the typed utilization"),
     _bind("backspace", "erase", "Erase", "plan.erase", "Take back a typed digit"),
 ]
+
+REPLAY_KEYS: list[BindingType] = [
+    _bind("space", "replay_toggle", "Play or pause", "replay.toggle", "Replay: play, or stand still"),
+    _bind("less_than_sign", "replay_step(-1)", "Step back", "replay.back", "Replay: one observation back"),
+    _bind("greater_than_sign", "replay_step(1)", "Step on", "replay.on", "Replay: one observation on"),
+    _bind("left_parenthesis", "replay_seek(-10)", "10 s back", "replay.back-10s", "Replay: 10 s back"),
+    _bind("right_parenthesis", "replay_seek(10)", "10 s on", "replay.on-10s", "Replay: 10 s on"),
+    _bind("left_curly_bracket", "replay_seek(-60)", "1 min back", "replay.back-1m", "Replay: one minute back"),
+    _bind("right_curly_bracket", "replay_seek(60)", "1 min on", "replay.on-1m", "Replay: one minute on"),
+    _bind("n", "replay_event(1)", "Next event", "replay.next", "Replay: jump to the next event"),
+    _bind("N", "replay_event(-1)", "Previous event", "replay.previous", "Replay: jump to the event before"),
+    _bind("E", "replay_events", "Events", "replay.events", "Replay: list the events, and go to one"),
+    _bind("s", "replay_speed(1)", "Faster", "replay.faster", "Replay: faster, up to 64 times"),
+    _bind("S", "replay_speed(-1)", "Slower", "replay.slower", "Replay: slower, down to a quarter"),
+    _bind("T", "replay_time", "Go to time", "replay.time", "Replay: go to a time"),
+]
+"""Only while a recording is on the screen."""

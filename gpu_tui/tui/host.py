@@ -81,6 +81,8 @@ class Host:
         snapshot, books = app.explorer.snapshot, app.explorer.books()
         if snapshot is None or books is None:
             raise GpuTuiError("The machine has not been read yet.", "Wait for the first reading.")
+        if app.replay.active:
+            raise GpuTuiError("A recording has no services that could be measured.", "Leave the replay to measure.")
         self._begun = _Begun(snapshot, books, app.explorer.report(), app.explorer.gpu)
         demo = None
         if snapshot.simulated:

@@ -80,6 +80,11 @@ class Telemetry:
             self._feed.poller.close()
             self._feed = None
 
+    def poke(self) -> None:
+        """Read now instead of at the end of the interval."""
+        if self._feed is not None:
+            self._feed.poller.poke()
+
     @property
     def stalled_s(self) -> float:
         """Seconds the call in flight has lasted; 0 when none is."""

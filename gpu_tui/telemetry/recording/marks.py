@@ -44,7 +44,11 @@ class Marker:
         self._last: Observation | None = None
         self._seen: Snapshot | None = None
         self._held: dict[tuple[int, int], tuple[int, float]] = {}
-        """(position of the device, pid) -> bytes at its last move, and when that move last went on."""
+        """(position of the device, pid) -> bytes at its last move, and when that move last went on.
+
+        A process that comes is told as such; that it then takes its memory is the same news.
+        """
+        self._seen_before = False
 
     def see(self, one: Observation) -> Kind:
         """What happened at this observation; of the first one nothing is known."""
@@ -81,7 +85,7 @@ class Marker:
         for place, gpu in enumerate(seen.gpus):
             for row in gpu.processes or ():
                 key = (place, row.pid)
-                size, when = self._held.get(key, (row.used_bytes, float("-inf")))
+                size, when = self._held.get(key, (row.used_bytes, t if self._seen_before else float("-inf")))
                 if row.used_bytes is None or size is None:
                     continue
                 if abs(row.used_bytes - size) >= MEMORY_BYTES:
@@ -89,7 +93,7 @@ class Marker:
                         found = Kind.MEMORY
                     size, when = row.used_bytes, t
                 held[key] = (size, when)
-        self._held = held
+        self._held, self._seen_before = held, True
         return found
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from textual.screen import Screen
-
 from gpu_tui.tui import actions
+from gpu_tui.tui.screens.replaying import ReplayingScreen
 
 if TYPE_CHECKING:
     from gpu_tui.tui.app import GpuTuiApp
 
 
-class ActionsScreen(Screen[None]):
+class ActionsScreen(ReplayingScreen):
     """Base of the explorer's screen."""
 
     @property

@@ -15,7 +15,7 @@ from textual.widgets import Input
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.snapshot import Fault
 from gpu_tui.tui import actions
-from gpu_tui.tui.bindings import KEYS
+from gpu_tui.tui.bindings import KEYS, REPLAY_KEYS
 from gpu_tui.tui.panels import Panels
 from gpu_tui.tui.planner import PickKind
 from gpu_tui.tui.screens.actions import ActionsScreen
@@ -27,6 +27,7 @@ from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.history import HistoryPanel
 from gpu_tui.tui.widgets.keys import Keys
 from gpu_tui.tui.widgets.latency import LatencyPanel
+from gpu_tui.tui.widgets.replay import ReplayBar
 from gpu_tui.tui.widgets.services import ServiceTable
 from gpu_tui.tui.widgets.slider import UtilizationSlider
 from gpu_tui.tui.widgets.verdict import Verdict
@@ -41,7 +42,7 @@ _W = TypeVar("_W", bound=Widget)
 class MainScreen(ActionsScreen):
     """The explorer."""
 
-    BINDINGS = KEYS
+    BINDINGS = [*KEYS, *REPLAY_KEYS]
 
     def __init__(self, explorer: Explorer) -> None:
         super().__init__()
@@ -54,6 +55,7 @@ class MainScreen(ActionsScreen):
     def compose(self) -> ComposeResult:
         """All panels; the small layouts hide some."""
         yield Header(id="header")
+        yield ReplayBar(self.replay_to, id="replay")
         with Horizontal(id="top"):
             yield _titled(ServiceTable(id="services"), "Production services")
             yield _titled(HistoryPanel(id="history"), "Memory, last 5 min")
