@@ -10,6 +10,7 @@ from gpu_tui import wiring
 from gpu_tui.cli import exit_codes, heap, output
 from gpu_tui.clock import SystemClock
 from gpu_tui.config import Settings
+from gpu_tui.ports import TelemetrySource
 
 FRAMES_PER_S = "240"
 """Upper bound of frames per second; one is drawn only when something has changed."""
@@ -35,7 +36,13 @@ def run(args: argparse.Namespace, options: wiring.Options, settings: Settings) -
     output.draw_in_utf8()
     clock = SystemClock()
     # A mistake in a scenario is told before the screen is taken; a live machine waits for the first frame.
-    source = wiring.open_source(options, settings, clock) if options.simulated else None
+    source: TelemetrySource | None = None
+    if options.replay is not None:
+        from gpu_tui.wiring.replaying import open_replay
+
+        source = open_replay(options.replay, clock, playing=True)
+    elif options.simulated:
+        source = wiring.open_source(options, settings, clock)
     app = GpuTuiApp(
         options, settings, source=source, clock=clock, no_color="NO_COLOR" in os.environ, started=heap.started
     )
