@@ -14,24 +14,24 @@ pytest_plugins = ["tests.standin.fixtures"] if importlib.util.find_spec("tests.s
 settings.register_profile("gpu-tui", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("gpu-tui")
 
-_left_out = pytest.StashKey[int]()
+_ASKED_FOR = {"real": "real vLLM and Whisper", "soak": "a whole day"}
+_left_out = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of real services install some 3 GB: they run where `-m` asks for them, and nowhere else."""
-    if "real" in config.option.markexpr:
-        return
-    real = [item for item in items if item.get_closest_marker("real")]
-    if real:
-        items[:] = [item for item in items if item not in real]
-        config.hook.pytest_deselected(items=real)
-        config.stash[_left_out] = len(real)
+    """Tests of real services install some 3 GB, those of a day take minutes: they run where `-m` asks for them."""
+    for mark in _ASKED_FOR:
+        left_out = [item for item in items if item.get_closest_marker(mark)]
+        if left_out and mark not in config.option.markexpr:
+            items[:] = [item for item in items if item not in left_out]
+            config.hook.pytest_deselected(items=left_out)
+            config.stash[_left_out] = {**config.stash.get(_left_out, {}), mark: len(left_out)}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """What was left out is told, so that nobody takes a green run for more than it is."""
-    if left_out := config.stash.get(_left_out, 0):
-        terminalreporter.line(f"Left out: {left_out} tests of real vLLM and Whisper; -m real runs them.", yellow=True)
+    for mark, count in config.stash.get(_left_out, {}).items():
+        terminalreporter.line(f"Left out: {count} tests of {_ASKED_FOR[mark]}; -m {mark} runs them.", yellow=True)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from gpu_tui.core.books import Books, Service
@@ -16,6 +16,8 @@ WINDOW_S = 300.0
 """The recent while, as long as the explorer's history. Ours to choose."""
 MOST_INSTANTS = 32
 """Of more, the two most alike are told as one that holds the larger of each: never less than was seen."""
+MOST_SERIES = 256
+"""Of more, those gone whose largest was seen longest ago are forgotten: a vLLM is named by its port. Ours to choose."""
 STEADY_S = 60.0
 """Free memory must have been watched for so long before a headroom is suggested."""
 ROUND_BYTES = 16 * MIB
@@ -104,7 +106,8 @@ class PeakKeeper:
                 self._rest.popleft()
         together = with_instant(known.together, Instant(at=at, held={n: s for n, s in held.items() if s > 0}))
         since = at if known.since is None else min(known.since, at)
-        self._known = replace(known, since=since, until=at, alone=alone, together=together)
+        told = replace(known, since=since, until=at, alone=alone, together=together)
+        self._known = bounded(told, held)
 
     def _slide(self, name: str, at: float, size: int | None) -> None:
         """A window's largest by a queue of falling values: each sample enters and leaves once."""
@@ -136,6 +139,17 @@ class PeakKeeper:
         return max(sizes) - min(sizes)
 
 
+def bounded(peaks: Peaks, here: Collection[str] = ()) -> Peaks:
+    """The same, of `MOST_SERIES` series at most; those that are here go last."""
+    if len(peaks.alone) <= MOST_SERIES:
+        return peaks
+    newest = sorted(peaks.alone, key=lambda name: (name in here, peaks.alone[name].at), reverse=True)[:MOST_SERIES]
+    kept: tuple[Instant, ...] = ()
+    for one in peaks.together:
+        kept = with_instant(kept, replace(one, held={n: one.held[n] for n in newest if n in one.held}))
+    return replace(peaks, alone={name: peaks.alone[name] for name in newest}, together=kept)
+
+
 def with_instant(together: tuple[Instant, ...], new: Instant) -> tuple[Instant, ...]:
     """`together` with one more instant; whatever another holds as much of in everything is left out."""
     if not new.held or any(_covers(one, new) for one in together):
@@ -163,7 +177,7 @@ def merged(a: Peaks, b: Peaks) -> Peaks:
     together = a.together
     for one in b.together:
         together = with_instant(together, one)
-    return replace(
+    both = replace(
         b,
         since=_least(a.since, b.since),
         until=max((at for at in (a.until, b.until) if at is not None), default=None),
@@ -171,6 +185,7 @@ def merged(a: Peaks, b: Peaks) -> Peaks:
         reported=_largest(a.reported, b.reported),
         together=together,
     )
+    return bounded(both)
 
 
 def _least(a: float | None, b: float | None) -> float | None:

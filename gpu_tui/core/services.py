@@ -20,6 +20,11 @@ OTHER = "other"
 ORPHAN = "orphan"
 
 
+MOST_ANSWERS = 4096
+"""Answers remembered; of more, the oldest is forgotten. Above the processes of the largest machines, 8 GPUs × 200 with
+their parents; ours to choose."""
+
+
 class Role(StrEnum):
     """What becomes of a service's memory when vLLM is started with the plan."""
 
@@ -72,8 +77,8 @@ class Classifier:
         # Ancestors are asked about by few rules, and cost a walk at every look-up.
         key = (info, server, parents(pid, processes) if self._by_family else ())
         if key not in self._answers:
-            if len(self._answers) > 20_000:
-                self._answers.clear()
+            if len(self._answers) >= MOST_ANSWERS:
+                del self._answers[next(iter(self._answers))]
             self._answers[key] = self._search(info, server, processes)
         return self._answers[key]
 

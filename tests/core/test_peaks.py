@@ -13,7 +13,17 @@ from gpu_tui.core.against import Against, at_levels, growers, levels, tenants
 from gpu_tui.core.books import Books, keep_books
 from gpu_tui.core.checks import ModelNeed, evaluate, feasible_range
 from gpu_tui.core.origins import OriginKind
-from gpu_tui.core.peaks import MOST_INSTANTS, WINDOW_S, Instant, PeakKeeper, Peaks, Seen, merged, with_instant
+from gpu_tui.core.peaks import (
+    MOST_INSTANTS,
+    MOST_SERIES,
+    WINDOW_S,
+    Instant,
+    PeakKeeper,
+    Peaks,
+    Seen,
+    merged,
+    with_instant,
+)
 from gpu_tui.core.services import Classifier
 from gpu_tui.core.what_if import WhatIf, with_roles
 from gpu_tui.units import MIB
@@ -21,6 +31,7 @@ from tests.factories import (
     KLOROS_HOLDS,
     books_of,
     gpu,
+    info,
     kloros,
     kloros_infos,
     machines,
@@ -238,3 +249,18 @@ def test_a_day_of_churn_stays_small() -> None:
     assert peaks.until == pytest.approx(86_340)
     assert device.total_bytes
     assert WINDOW_S == 300
+
+
+def test_series_that_come_and_go_are_bounded_and_who_is_here_stays() -> None:
+    keeper = PeakKeeper()
+    for number in range(4 * MOST_SERIES):
+        seen = snapshot(
+            gpu({1: 300 if number == 0 else 200, 2: 100}),
+            [info(1, "ollama"), info(2, "vllm", f"vllm serve m --port {20000 + number}")],
+        )
+        keeper.add(float(number), books_of(seen))
+    peaks = keeper.peaks()
+    assert len(peaks.alone) == MOST_SERIES
+    assert peaks.alone["ollama"] == Seen(size=300 * MIB, at=0)
+    assert len({name for one in peaks.together for name in one.held}) <= MOST_SERIES
+    assert f"vllm:{20000 + 4 * MOST_SERIES - 1}" in peaks.alone
