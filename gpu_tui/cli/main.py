@@ -33,6 +33,7 @@ COMMANDS = {
 
 FLAG_SETTINGS = {
     "interval": "interval_s",
+    "quiet": "alerting.bell",
     "journal": "journal",
     "model_mib": "model.model_mib",
     "min_kv_mib": "model.min_kv_cache_mib",

@@ -135,6 +135,13 @@ def show_history(app: GpuTuiApp) -> None:
     app.push_screen(HistoryScreen(with_journal, plots.targets_of(app.settings)))
 
 
+def show_alerts(app: GpuTuiApp) -> None:
+    """The alerts."""
+    from gpu_tui.tui.screens.alerts import AlertsScreen
+
+    app.push_screen(AlertsScreen())
+
+
 def show_plots(app: GpuTuiApp) -> None:
     """The plots of the run and of the journal's runs, as large as the screen."""
     app.run_worker(plots.show_plots(app), group="plots", exclusive=True)

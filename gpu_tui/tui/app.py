@@ -24,6 +24,7 @@ from gpu_tui.errors import GpuTuiError
 from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Reading
 from gpu_tui.tui.advice import Advice
+from gpu_tui.tui.alarms import Alarms
 from gpu_tui.tui.host import Host
 from gpu_tui.tui.messages import Letterbox, MachineRead
 from gpu_tui.tui.palette import commands_of
@@ -99,6 +100,7 @@ class GpuTuiApp(App[None]):
             levels=(Level("LLM target", targets.llm_ms), Level("STT target", targets.stt_ms)),
         )
         self.replay, self.recorder = Replay(self), Recorder(self.clock)
+        self.alarms = Alarms(self)
         self.paused = False
         self.histories: dict[str, History] = {}
         self._settled = False
@@ -146,6 +148,7 @@ class GpuTuiApp(App[None]):
         """Stop reading; a call that hangs is left behind."""
         self.telemetry.close()
         self.recorder.close()
+        self.alarms.close()
         self.host.close()
 
     # Readings
@@ -156,6 +159,7 @@ class GpuTuiApp(App[None]):
 
     def _deliver(self, reading: Reading, generation: int) -> None:
         self.recorder.see(reading)
+        self.alarms.see(reading, generation)
         if self.letterbox.put(reading, generation):
             self.post_message(MachineRead())
 
@@ -174,6 +178,10 @@ class GpuTuiApp(App[None]):
             self.telemetry.last_error = fault_of(reading.error)
             self.explorer.fail(self.telemetry.last_error)
         self.show_machine()
+
+    def on_alerts_changed(self) -> None:
+        """Alerts were raised or cleared."""
+        self.alarms.tell()
 
     def see(self, snapshot: Snapshot) -> None:
         """Take in one snapshot."""
@@ -206,6 +214,7 @@ class GpuTuiApp(App[None]):
         return None if gpu is None else self.histories.get(gpu.key)
 
     def _tick(self) -> None:
+        self.alarms.tick(self.telemetry.stalled_s)
         hanging = self.telemetry.hanging_fault()
         if hanging is not None and not self.paused:
             self.explorer.fail(hanging)
@@ -232,8 +241,9 @@ class GpuTuiApp(App[None]):
         snapshot = self.explorer.snapshot
         problem = self.explorer.problem
         state = self.replay.show(problem, snapshot) or self.telemetry.liveness(snapshot, problem, self.paused)
+        state = self.alarms.told(self.recorder.told(state, self))
         count = len(snapshot.gpus) if snapshot else 0
-        self.main.query_one("#header", Header).show(self.explorer.gpu, count, self.recorder.told(state, self))
+        self.main.query_one("#header", Header).show(self.explorer.gpu, count, state)
 
     def show_plan(self) -> None:
         """Show the plan anew."""

@@ -133,10 +133,10 @@ class Watch:
             fault = Fault(kind=FaultKind.TIMEOUT, message=message, remedy=remedy)
             self.fail(fault, self._clock.monotonic(), self._clock.wall())
 
-    def acknowledge(self) -> None:
-        """Somebody has seen every alert that stands."""
+    def acknowledge(self, key: tuple[str, str] | None = None) -> None:
+        """Somebody has seen this alert (`Alert.key`); None: all that stand."""
         with self._lock:
-            for event in self.alerts.acknowledge():
+            for event in self.alerts.acknowledge(key):
                 self._give(event)
 
     def close(self, patience_s: float = 0.0) -> None:

@@ -19,6 +19,7 @@ FRAMES_PER_S = "240"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the TUI."""
     parser.add_argument("--interval", type=float, metavar="S", help="seconds between readings (default 1)")
+    parser.add_argument("--quiet", action="store_const", const=False, help="no bell when an alert is raised")
 
 
 def run(args: argparse.Namespace, options: wiring.Options, settings: Settings) -> int:

@@ -27,6 +27,10 @@ class ActionsScreen(ReplayingScreen):
         """Show the journal's runs."""
         actions.show_history(self.gpu_app)
 
+    def action_alerts(self) -> None:
+        """List the alerts."""
+        actions.show_alerts(self.gpu_app)
+
     def action_big_plot(self) -> None:
         """Show the plots large."""
         actions.show_plots(self.gpu_app)

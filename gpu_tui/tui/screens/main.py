@@ -21,6 +21,7 @@ from gpu_tui.tui.planner import PickKind
 from gpu_tui.tui.screens.actions import ActionsScreen
 from gpu_tui.tui.styling import COLOUR_BLIND, content
 from gpu_tui.tui.texts import model_line
+from gpu_tui.tui.widgets.alerts import AlertLine
 from gpu_tui.tui.widgets.bars import Bars
 from gpu_tui.tui.widgets.checks import LARGEST_MIB, CheckBreakdown, MibInput
 from gpu_tui.tui.widgets.header import Header
@@ -56,6 +57,7 @@ class MainScreen(ActionsScreen):
         """All panels; the small layouts hide some."""
         yield Header(id="header")
         yield ReplayBar(self.replay_to, id="replay")
+        yield AlertLine(id="alerts")
         with Horizontal(id="top"):
             yield _titled(ServiceTable(id="services"), "Production services")
             yield _titled(HistoryPanel(id="history"), "Memory, last 5 min")
