@@ -92,6 +92,9 @@ class KvLayout:
             return None if max_model_len is None else int(self.concurrency(num_blocks, max_model_len) * max_model_len)
         if self.token_rule is TokenRule.PER_GROUP:
             num_blocks //= self.num_groups
+        if all(bucket.fixed_blocks == 1 for bucket in self.buckets):
+            # One state is all a request has: vLLM gives its block as many tokens as a request may have.
+            return None if max_model_len is None else num_blocks * max_model_len
         return num_blocks * self.block_size * self.context_parallel
 
     def concurrency(self, num_blocks: int, max_model_len: int) -> float:

@@ -2,19 +2,25 @@
 
 Follows `vllm/v1/kv_cache_interface.py` (page sizes, `max_memory_usage_bytes`), `vllm/v1/core/kv_cache_utils.py`
 (groups) and `vllm/platforms/interface.py` (blocks grown for recurrent states), read in 0.8 to 0.33; V0's `CacheEngine`.
+`tests/real/test_layouts.py` compares it with what vLLM 0.32 itself computes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from gpu_tui.core.kv_layout import Bucket, KvLayout
 from gpu_tui.core.model_facts import LayerGroup, LayerKind, ModelFacts, StateShape
-from gpu_tui.core.vllm_version import Accounting
+from gpu_tui.core.vllm_version import NEWEST, Accounting
 
 BLOCK_SIZE = 16
 """Tokens of a block (`CacheConfig.DEFAULT_BLOCK_SIZE`)."""
+
+KERNEL_BLOCK = 16
+"""Smallest block that the attention kernels of a GPU take (FlashAttention, FlashInfer, Triton); 32 on a CPU."""
 
 SPARSE_MLA_BLOCK_SIZE = 64
 """Tokens of a block where an indexer selects tokens (FlashMLA's and DeepGEMM's page)."""
@@ -38,6 +44,9 @@ FP8_SPARSE_MLA_BYTES = 656
 NVFP4_SPARSE_MLA_BYTES = 352
 """``nvfp4_ds_mla``, a token and layer."""
 
+_DTYPE_IGNORED = {"FalconForCausalLM", "RWForCausalLM"}
+"""Models whose layers are built without a cache configuration (`models/falcon.py`): `--kv-cache-dtype` does nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheOptions:
@@ -56,6 +65,13 @@ class CacheOptions:
     prefix_caching: bool | None = None
     hybrid_manager: bool = True
     """False: `--disable-hybrid-kv-cache-manager`, every attention layer keeps all tokens."""
+    state_dtype: str | None = None
+    """`--mamba-cache-dtype`, of recurrent states."""
+    ssm_state_dtype: str | None = None
+    """`--mamba-ssm-cache-dtype`, of their larger part."""
+    kernel_block: int = KERNEL_BLOCK
+    batches_in_flight: int | None = None
+    """Batches scheduled at once; None: as vLLM does on a GPU, with asynchronous scheduling."""
 
 
 def element_bits(dtype: str) -> float | None:
@@ -66,7 +82,7 @@ def element_bits(dtype: str) -> float | None:
 def effective_dtype(facts: ModelFacts, options: CacheOptions) -> str | None:
     """The cache's dtype: the flag, else what the checkpoint asks for, else the model's own."""
     asked = options.kv_cache_dtype
-    if asked not in (None, "auto"):
+    if asked not in (None, "auto") and facts.architecture not in _DTYPE_IGNORED:
         return asked
     given = options.dtype if options.dtype not in (None, "auto") else None
     return facts.kv_cache_dtype or given or facts.dtype
@@ -84,13 +100,12 @@ def kv_layout(facts: ModelFacts, options: CacheOptions, rules: Accounting) -> Kv
         return None
     size = _block_size(kept, pages, facts, options)
     windows = options.hybrid_manager and not rules.v0 and (rules.release or (9,)) >= (0, 9, 1)
-    merged: dict[Bucket, tuple[int, int]] = {}
+    merged: dict[Bucket, tuple[int, ...]] = {}
     for group, page in zip(kept, pages, strict=True):
         bucket = _bucket(group, page or 0, size, facts, options, rules, windows)
-        whole, staged = merged.get(bucket, (0, 0))
-        merged[bucket] = (whole + group.count, staged + _staged(group, facts, options))
-    _add_draft(merged, options)
-    buckets, per_block = _pooled(merged)
+        merged[bucket] = (*merged.get(bucket, ()), *group.layers)
+    _add_draft(merged, facts, options)
+    buckets, per_block = _pooled(merged, _stage_ends(facts, options))
     return KvLayout(
         bytes_per_block=per_block,
         buckets=buckets,
@@ -132,16 +147,23 @@ def _block_size(
     ]
     if not states or not tokens:
         return size
-    step = max(size, 128) if any(group.kind is LayerKind.MLA for group in kept) else size
-    return max(size, step * -(-max(states) // (step * tokens[0])))
+    step = max(size, options.kernel_block, 128 if any(group.kind is LayerKind.MLA for group in kept) else 0)
+    grown = step * -(-max(states) // (step * tokens[0]))
+    return max(size, -(-grown // options.kernel_block) * options.kernel_block)
 
 
 def _state_bytes(state: StateShape, facts: ModelFacts, options: CacheOptions) -> int:
-    model_bytes = int((element_bits(options.dtype or facts.dtype or "bfloat16") or 16) // 8)
+    served = options.dtype if options.dtype not in (None, "auto") else facts.dtype
+    model_bytes = _width(options.state_dtype) or _width(served) or 2
     ranks = options.tensor_parallel_size
     columns = state.conv_kernel - 1 + options.speculative_tokens
-    conv = state.conv_channels // ranks * columns * (state.conv_bytes or model_bytes)
-    return conv + state.ssm_elements // ranks * (state.ssm_bytes or model_bytes)
+    conv = state.conv_channels // ranks * columns * (_width(options.state_dtype) or state.conv_bytes or model_bytes)
+    return conv + state.ssm_elements // ranks * (_width(options.ssm_state_dtype) or state.ssm_bytes or model_bytes)
+
+
+def _width(dtype: str | None) -> int | None:
+    bits = element_bits(dtype or "auto")
+    return None if bits is None else int(bits // 8)
 
 
 def _bucket(
@@ -159,70 +181,105 @@ def _bucket(
             layers=0,
             page_bytes=_state_bytes(group.state, facts, options),
             block_size=size,
-            fixed_blocks=_state_blocks(options, rules),
+            fixed_blocks=_state_blocks(group.state, facts, options, rules),
         )
     if not windows or group.window is None or group.kind in (LayerKind.FULL, LayerKind.MLA):
         kind = LayerKind.MLA if group.kind is LayerKind.MLA else LayerKind.FULL
         return Bucket(kind=kind, layers=0, page_bytes=token_bytes * size, block_size=size)
-    # Since 0.32 every batch that may be in flight counts, and with asynchronous scheduling there are two.
-    batches = 2 if (rules.release or (9,)) >= (0, 32, 0) else 1
-    flight = batches * options.max_num_batched_tokens
+    flight = _batches(options, rules) * options.max_num_batched_tokens
     cap = group.window + flight - (1 if group.kind is LayerKind.SLIDING else 0)
     return Bucket(kind=group.kind, layers=0, page_bytes=token_bytes * size, block_size=size, cap_tokens=cap)
 
 
-def _state_blocks(options: CacheOptions, rules: Accounting) -> int:
-    """Blocks of state one request holds: with prefix caching the state before and the state now."""
+def _batches(options: CacheOptions, rules: Accounting) -> int:
+    """Batches whose tokens a window must keep beside its own: since 0.26 all that may be scheduled at once.
+
+    With asynchronous scheduling these are two; with pipeline stages one each, and one more since 0.30, whose model
+    runner does both (`VllmConfig.max_concurrent_batches`).
+    """
+    if options.batches_in_flight is not None:
+        return options.batches_in_flight
+    release = rules.release or NEWEST
+    stages = options.pipeline_parallel_size
+    if release < (0, 26, 0):
+        return 1
+    return stages + 1 if stages == 1 or release >= (0, 30, 0) else stages
+
+
+def _state_blocks(state: StateShape, facts: ModelFacts, options: CacheOptions, rules: Accounting) -> int:
+    """Blocks of state one request holds: with prefix caching the state before and the state now.
+
+    Since 0.32 Mamba2 also keeps the state at a checkpoint of the prefill (#57329). Prefixes are cached by default
+    since 0.26, in models that also have attention (`ModelConfig.is_prefix_caching_supported`); from 0.17 to 0.25 it is
+    assumed where nobody says, for what is published for these releases turns it on.
+    """
+    release = rules.release or NEWEST
     caching = options.prefix_caching
     if caching is None:
-        caching = (rules.release or (9,)) >= (0, 17, 0)
-    return (2 if caching else 1) + options.speculative_tokens
+        caching = release >= (0, 17, 0) and any(group.kind is not LayerKind.STATE for group in facts.groups)
+    checkpoint = 1 if state.checkpoints and release >= (0, 32, 0) else 0
+    return (2 + checkpoint if caching else 1) + options.speculative_tokens
 
 
-def _staged(group: LayerGroup, facts: ModelFacts, options: CacheOptions) -> int:
-    """Layers of a group on the pipeline stage that has most of them (`get_pp_indices`)."""
+def _stage_ends(facts: ModelFacts, options: CacheOptions) -> list[int]:
+    """Where each pipeline stage but the last ends, in layers (`get_pp_indices`)."""
     stages = options.pipeline_parallel_size
     if stages == 1 or not facts.num_layers:
-        return group.count
+        return []
     sizes = [facts.num_layers // stages] * stages
     for i in range(2, facts.num_layers % stages + 2):
         sizes[-i] += 1
-    most, start = 0, 0
-    for size in sizes:
-        most = max(most, sum(start <= layer < start + size for layer in group.layers))
-        start += size
-    return most
+    return list(accumulate(sizes[:-1]))
 
 
-def _add_draft(merged: dict[Bucket, tuple[int, int]], options: CacheOptions) -> None:
-    """A draft model's layers keep all tokens, in pages like the model's own full attention."""
+def _fullest(tables: Iterable[tuple[Sequence[int], int]], ends: list[int]) -> int:
+    """Bytes of layers with their pages on the stage that has most of them."""
+    if not ends:
+        return sum(len(layers) * page for layers, page in tables)
+    held = [0] * (len(ends) + 1)
+    for layers, page in tables:
+        for layer in layers:
+            held[bisect_right(ends, layer)] += page
+    return max(held)
+
+
+def _add_draft(merged: dict[Bucket, tuple[int, ...]], facts: ModelFacts, options: CacheOptions) -> None:
+    """A draft model's layers keep all tokens, in pages like the model's own full attention, behind its last layer."""
     if not options.draft_layers:
         return
-    for bucket, (whole, staged) in merged.items():
+    last = facts.num_layers or 0
+    for bucket, layers in merged.items():
         if bucket.cap_tokens is None and not bucket.fixed_blocks:
-            merged[bucket] = (whole + options.draft_layers, staged + options.draft_layers)
+            merged[bucket] = (*layers, *range(last, last + options.draft_layers))
             return
 
 
-def _pooled(merged: dict[Bucket, tuple[int, int]]) -> tuple[tuple[Bucket, ...], int]:
+def _pooled(merged: dict[Bucket, tuple[int, ...]], ends: list[int]) -> tuple[tuple[Bucket, ...], int]:
     """Split the layers into block tables; also the bytes of one block over all layers that share its number."""
     same_tokens = len({(bucket.cap_tokens, bucket.fixed_blocks) for bucket in merged}) == 1
     if same_tokens:
         # One table for all: layers of different shapes lie beside each other in a block.
         first = next(iter(merged))
-        table = replace(first, layers=sum(whole for whole, _ in merged.values()))
-        return (table,), sum(bucket.page_bytes * staged for bucket, (_, staged) in merged.items())
+        table = replace(first, layers=sum(map(len, merged.values())))
+        return (table,), _fullest(((layers, bucket.page_bytes) for bucket, layers in merged.items()), ends)
     page = max(bucket.page_bytes for bucket in merged)
-    counts = [whole for whole, _ in merged.values()]
+    counts = [len(layers) for layers in merged.values()]
     least, most = min(counts), max(counts)
     # Nearly equal counts are padded up to the larger one (`_get_kv_cache_groups_uniform_page_size`).
     together = most if most < least * 1.5 else least
     buckets = tuple(
-        replace(_at_page(bucket, page), layers=whole, groups=-(-whole // together))
-        for bucket, (whole, _) in merged.items()
+        replace(_at_page(bucket, page), layers=len(layers), groups=-(-len(layers) // together))
+        for bucket, layers in merged.items()
     )
-    whole, staged = max(merged.values())
-    return buckets, -(-together * staged // whole) * page
+    if not ends:
+        return buckets, together * page
+    # Each table takes every so manieth layer, so that its layers are spread over the stages.
+    tables = [
+        sorted(layers)[i :: bucket.groups]
+        for bucket, layers in zip(buckets, merged.values(), strict=True)
+        for i in range(bucket.groups)
+    ]
+    return buckets, max(_fullest([(table, page)], ends) for table in tables)
 
 
 def _at_page(bucket: Bucket, page: int) -> Bucket:

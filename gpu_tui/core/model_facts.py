@@ -38,6 +38,8 @@ class StateShape:
     """Bytes an element of the convolution state; None: the model's dtype."""
     ssm_bytes: int | None = None
     """Bytes an element of the recurrent state; None: the model's dtype."""
+    checkpoints: bool = False
+    """Mamba2: with prefix caching a prefill also keeps the state at its last whole block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

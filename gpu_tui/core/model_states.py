@@ -104,6 +104,7 @@ def _mamba2(config: ConfigReader, hidden: int) -> StateLayer | None:
         conv_kernel=kernel,
         ssm_elements=heads * dim * states,
         ssm_bytes=_BYTES.get(config.text("mamba_ssm_cache_dtype") or default),
+        checkpoints=kind != "plamo2",  # which has a mixer of its own
     )
     projections = hidden * (width + channels + heads) + width * hidden
     return StateLayer(shape=shape, projections=projections, rest=channels * (kernel + 1) + 3 * heads + width)

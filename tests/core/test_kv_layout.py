@@ -93,9 +93,59 @@ def test_a_model_of_windows_alone_has_no_end_once_its_windows_fit() -> None:
     assert layout.largest_request(1) == 0
 
 
-def test_two_batches_may_be_in_flight_since_0_32() -> None:
-    before, since = (layout_of("gemma-3-27b", version, max_num_batched_tokens=2048) for version in ("0.30.0", "0.33.0"))
-    assert since.blocks_per_request(32_768) - before.blocks_per_request(32_768) == 6 * 2048 // 16
+@pytest.mark.parametrize(
+    ("version", "options", "batches"),
+    [
+        ("0.25.1", {}, 1),
+        ("0.26.0", {}, 2),
+        ("0.33.0", {}, 2),
+        ("0.33.0", {"batches_in_flight": 1}, 1),  # without asynchronous scheduling, as on a CPU
+        ("0.25.1", {"pipeline_parallel_size": 2}, 1),
+        ("0.28.0", {"pipeline_parallel_size": 2}, 2),
+        ("0.33.0", {"pipeline_parallel_size": 2}, 3),
+    ],
+)
+def test_a_window_keeps_the_batches_in_flight(version: str, options: Mapping[str, Any], batches: int) -> None:
+    layout = layout_of("gemma-3-27b", version, max_num_batched_tokens=2048, **options)
+    assert layout.blocks_per_request(32_768) == 2048 + 6 * (-(-(1023 + batches * 2048) // 16) + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "caching", "blocks"),
+    [
+        ("nemotron-h-8b", "0.31.0", None, 2),
+        ("nemotron-h-8b", "0.32.0", None, 3),  # Mamba2: and the checkpoint of a prefill
+        ("nemotron-h-8b", "0.32.0", False, 1),
+        ("qwen3.5-27b", "0.32.0", None, 2),
+        ("jamba-v0.1", "0.32.0", None, 2),
+        ("mamba-2.8b", "0.32.0", None, 1),  # without attention prefixes are not cached unless asked for
+        ("mamba-2.8b", "0.32.0", True, 2),
+        ("codestral-mamba-7b", "0.32.0", True, 3),
+        ("codestral-mamba-7b", "0.32.0", None, 1),
+    ],
+)
+def test_states_of_one_request(name: str, version: str, caching: bool | None, blocks: int) -> None:
+    layout = layout_of(name, version, prefix_caching=caching)
+    assert {bucket.fixed_blocks for bucket in layout.buckets} - {0} == {blocks}
+
+
+def test_states_may_be_kept_in_another_dtype() -> None:
+    whole = layout_of("mamba-2.8b").bytes_per_block  # 64 layers × 5120 channels × (3 of convolution + 16) × 2 bytes
+    assert whole == 64 * 5120 * (3 + 16) * 2
+    assert layout_of("mamba-2.8b", state_dtype="float32").bytes_per_block == 2 * whole
+    assert layout_of("mamba-2.8b", ssm_state_dtype="float32").bytes_per_block == 64 * 5120 * (3 * 2 + 16 * 4)
+    assert layout_of("mamba-2.8b", ssm_state_dtype="auto").bytes_per_block == whole
+
+
+def test_blocks_grow_in_steps_of_what_the_kernels_take() -> None:
+    # vLLM on a CPU, whose kernels take blocks of 32 tokens and more.
+    assert layout_of("qwen3.5-27b", block_size=32, kernel_block=32).block_size == 800
+    assert layout_of("qwen3.5-27b", block_size=16, kernel_block=32).block_size == 800
+
+
+def test_falcon_hears_no_cache_dtype() -> None:
+    plain, asked = layout_of("falcon-7b"), layout_of("falcon-7b", kv_cache_dtype="fp8")
+    assert plain.bytes_per_block == asked.bytes_per_block
 
 
 def test_states_take_the_same_blocks_for_every_request() -> None:
@@ -127,8 +177,10 @@ def test_the_count_by_release(name: str) -> None:
     """Up to 0.8 blocks × size, to 0.19 divided by the tables first, since 0.20 what that many requests would hold."""
     length = 4096
     early, middle, late = (layout_of(name, version) for version in ("0.8.5", "0.19.1", "0.20.2"))
-    assert early.tokens(1000, length) == 1000 * early.block_size
-    assert middle.tokens(1000, length) == 1000 // middle.num_groups * middle.block_size
+    # Of models that keep nothing but a state, a block is one whole request.
+    tokens = [length if all(b.fixed_blocks for b in one.buckets) else one.block_size for one in (early, middle)]
+    assert early.tokens(1000, length) == 1000 * tokens[0]
+    assert middle.tokens(1000, length) == 1000 // middle.num_groups * tokens[1]
     assert late.token_rule is TokenRule.CONCURRENCY
     assert late.tokens(1000, length) == int(1000 / late.blocks_per_request(length) * length)
 
