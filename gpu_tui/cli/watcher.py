@@ -108,7 +108,7 @@ class Watcher:
             self.watch.stalled(poller.stalled_for(now))
             self._heed_signals(poller)
             if self.watch.last is not None and (next_state is None or now >= next_state):
-                self._lines.state(self.watch.last, self.watch.alerts.shown)
+                self._lines.state(self.watch.last, self.watch.shown)
                 next_state = now + state_every_s if state_every_s else float("inf")
             if for_s is not None and now - began >= for_s:
                 break
@@ -123,7 +123,7 @@ class Watcher:
             step(self.watch)
             self._print_waiting()
             if first and self.watch.last is not None:
-                self._lines.state(self.watch.last, self.watch.alerts.shown)
+                self._lines.state(self.watch.last, self.watch.shown)
                 first = False
             if signal.SIGTERM in self._signals:
                 break
@@ -168,7 +168,7 @@ class Watcher:
             return exit_codes.OK
         if self.watch.last is None or self.watch.last.fault is not None:
             return exit_codes.UNAVAILABLE
-        return exit_codes.INVALID if self.watch.alerts.shown else exit_codes.OK
+        return exit_codes.INVALID if self.watch.shown else exit_codes.OK
 
     def _note(self, kind: str, message: str) -> None:
         self._lines.note(kind, self._clock.wall(), message, simulated=not self._options.live)

@@ -50,16 +50,16 @@ class Alarms:
     @property
     def shown(self) -> tuple[Alert, ...]:
         """The alerts that stand, the newest first."""
-        return self._watch.alerts.shown if self._watch is not None else ()
+        return self._watch.shown if self._watch is not None else ()
 
     def see(self, reading: Reading, generation: int) -> None:
         """Take a reading. Of a recording nothing is raised: its time goes as it likes."""
         app = self._app
         if not app.settings.alerts or app.options.replay is not None:
             return
-        if generation != self._generation:
+        if generation > self._generation:
             self._begin(generation)
-        if self._watch is not None:
+        if self._watch is not None and generation == self._generation:
             self._watch.take(reading)
 
     def _begin(self, generation: int) -> None:
@@ -69,6 +69,7 @@ class Alarms:
         app = self._app
         self._generation = generation
         self._watch = Watch(app.settings, app.clock, self._event, self._add, deliver=app.options.live)
+        self._wake()  # what stood before is of a machine that was left
 
     def _event(self, event: Event) -> None:
         if event.kind in _KINDS:
@@ -77,6 +78,10 @@ class Alarms:
     def _add(self, one: Event | str) -> None:
         with self._lock:
             self._fresh.append(one)
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
             told, self._told = self._told, True
         if not told:
             # A terminal that is not read holds the UI up: one message waits, whatever happens meanwhile.

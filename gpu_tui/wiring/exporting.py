@@ -9,8 +9,8 @@ from gpu_tui.config import Settings
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Poller, Reading
+from gpu_tui.wiring.assessing import Assessor
 from gpu_tui.wiring.machine import Options, classifier, open_source
-from gpu_tui.wiring.observing import Assessor
 from gpu_tui.wiring.prober import Prober
 
 

@@ -18,16 +18,16 @@ from gpu_tui.clock import Clock
 from gpu_tui.config import Settings
 from gpu_tui.core import events
 from gpu_tui.core.alert_rules import When
-from gpu_tui.core.alerts import Alerts
+from gpu_tui.core.alerts import Alert, Alerts
 from gpu_tui.core.events import Event, EventKind, Seen
 from gpu_tui.core.observation import Observation, observe
 from gpu_tui.core.snapshot import Fault, FaultKind, Snapshot
 from gpu_tui.errors import GpuTuiError, SourceUnavailable
 from gpu_tui.telemetry.poller import Reading
 from gpu_tui.wire_events import event_object
+from gpu_tui.wiring.assessing import Assessor
 from gpu_tui.wiring.latencies import Latencies
 from gpu_tui.wiring.machine import classifier
-from gpu_tui.wiring.observing import Assessor
 from gpu_tui.wiring.prober import Prober
 
 HANGING_S = 8.0
@@ -85,6 +85,12 @@ class Watch:
         """What was last seen; None before the first reading."""
         self._outbox = Outbox([], tell)
         self._use(settings)
+
+    @property
+    def shown(self) -> tuple[Alert, ...]:
+        """The alerts that stand, the newest first; for any thread."""
+        with self._lock:
+            return self.alerts.shown
 
     def _use(self, settings: Settings) -> None:
         self.settings = settings

@@ -29,7 +29,7 @@ from gpu_tui.telemetry.poller import Reading
 from gpu_tui.telemetry.scenario import load_scenario, snapshot_at
 from gpu_tui.units import MIB
 from gpu_tui.wire_metrics import HELP, Family, service_labels
-from gpu_tui.wiring.observing import Assessor
+from gpu_tui.wiring.assessing import Assessor
 from tests.factories import KLOROS, gpu, info, kloros, machines, snapshot
 
 Told = dict[tuple[str, frozenset[tuple[str, str]]], float]
