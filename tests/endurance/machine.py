@@ -23,11 +23,11 @@ class FastClock:
     Args:
         drives: name of the thread that reads.
         until: monotonic seconds at which it stands still for good.
-        pause_s: real seconds given to the other threads at each step.
+        pause_every: how many steps until the other threads are given a moment.
     """
 
-    def __init__(self, drives: str, until: float, pause_s: float = 0.0) -> None:
-        self._drives, self._until, self._pause_s = drives, until, pause_s
+    def __init__(self, drives: str, until: float, pause_every: int = 1) -> None:
+        self._drives, self._until, self._pause_every = drives, until, pause_every
         self._monotonic = 0.0
         self._offset = BEGUN
         self.over = threading.Event()
@@ -49,7 +49,8 @@ class FastClock:
                 wake.wait()
             else:
                 self._monotonic += seconds
-                time.sleep(self._pause_s)
+                if int(self._monotonic) % self._pause_every == 0:
+                    time.sleep(0.002)
             return wake.is_set()
         deadline = self._monotonic + seconds
         while self._monotonic < deadline and not wake.is_set():

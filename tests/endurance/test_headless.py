@@ -96,7 +96,7 @@ def run_until(clock: FastClock, marks: Sequence[float], at_mark: Callable[[float
 )
 def test_a_day_without_a_screen(hours: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seconds = hours * 3600
-    clock = FastClock(THREAD, until=seconds)
+    clock = FastClock(THREAD, until=seconds, pause_every=64)
     # The short form has the same number of processes to a second as a day of 10,000, times six.
     source = Churning(clock, seconds, PIDS_A_DAY if hours == 24 else PIDS_A_DAY // 2)
     day = Day(tmp_path / "day.rec", clock)
