@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from gpu_tui.tui.widgets.header import Liveness
 from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
+    from gpu_tui.core.start_inputs import StartInputs
     from gpu_tui.telemetry.recording.writer import Progress, RecordingWriter
     from gpu_tui.tui.app import GpuTuiApp
 
@@ -48,15 +50,16 @@ class Recorder:
             self._writer = writer
         return notes
 
-    def see(self, reading: Reading) -> None:
-        """Record a reading, where a recording is under way."""
+    def see(self, reading: Reading, known: StartInputs | None = None) -> None:
+        """Record a reading with what is known of the running server's start, where a recording is under way."""
         with self._lock:
             writer = self._writer
             if writer is None:
                 return
             try:
                 if reading.snapshot is not None:
-                    writer.snapshot(reading.snapshot)
+                    seen = reading.snapshot
+                    writer.snapshot(seen if known is None or not seen.here else replace(seen, start=known))
                 elif reading.error is not None:
                     writer.error(reading.error, self._clock.wall(), reading.finished)
             except GpuTuiError as error:

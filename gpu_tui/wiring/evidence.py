@@ -42,9 +42,7 @@ class Evidence:
     """What could not be read, a sentence each."""
 
 
-_OF_A_RECORDING = (
-    "A recording keeps no log, metrics or files of the model, and those of this machine now say nothing of it then."
-)
+_OF_A_RECORDING = "Nothing was recorded of the running server's model, and this machine's files now say nothing of it."
 
 
 class Seeker:
@@ -71,7 +69,8 @@ class Seeker:
         if chosen is None or snapshot.simulated:
             return Evidence()
         if not snapshot.here:
-            return Evidence(missing=(_OF_A_RECORDING,))
+            # What was recorded of it is in the snapshot itself.
+            return Evidence() if snapshot.start is not None else Evidence(missing=(_OF_A_RECORDING,))
         sources: list[str] = []
         missing: list[str] = []
         found: list[StartInputs] = []

@@ -22,6 +22,7 @@ NO_REPLAY = "record keeps what is seen of a machine now, and a recording is kept
 
 _EPILOG = """\
 JSON lines, compressed: zcat FILE | head shows them. Secrets on command lines are masked; users' names are kept.
+With the machine goes what the running vLLM's command line, log, metrics and model files tell of its start.
 A FILE that is a recording is gone on with. A full one becomes FILE.1, the one before FILE.2.
 
 examples:
@@ -73,10 +74,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         UsageError: it is something else than a recording, or another recorder has it.
     """
     from gpu_tui.cli.recorder import Recorder
+    from gpu_tui.wiring.recorded_start import Observed
     from gpu_tui.wiring.replaying import open_recorder
 
     clock = SystemClock()
-    source = wiring.open_source(args.options, settings, clock)
+    source = Observed(wiring.open_source(args.options, settings, clock), settings, clock)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: ended.set())
