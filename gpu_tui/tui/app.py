@@ -158,7 +158,7 @@ class GpuTuiApp(App[None]):
         self.telemetry.start(self.replay.follow(source) or source)
 
     def _deliver(self, reading: Reading, generation: int) -> None:
-        self.recorder.see(reading)
+        self.recorder.see(reading, self.planner.evidence.inputs)
         self.alarms.see(reading, generation)
         if self.letterbox.put(reading, generation):
             self.post_message(MachineRead())
