@@ -59,7 +59,7 @@ HELP: dict[str, str] = {
     _GPU + "power_watts": "Power drawn.",
     _SERVICE + "memory_bytes": "Memory of a service's processes on this GPU; absent while unknown.",
     _SERVICE + "memory_known": "0 while the driver does not tell what this service holds.",
-    _SERVICE + "memory_peak_bytes": "The most a service was seen to hold.",
+    _SERVICE + "memory_peak_bytes": "The most a service was seen to hold since the exporter began.",
     _SERVICE + "processes": "Processes of a service on this GPU.",
     _SERVICE + "running": "1 if a service holds any of this GPU.",
     _SERVICE + "restarts": "1 if this service is the one that restarts with the plan.",

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from gpu_tui.core.alert_rules import SIGNS, UNITS, Rule
+from gpu_tui.core.alert_rules import SIGNS, UNITS, Rule, When
 from gpu_tui.core.alerts import Alert, Phase
 from gpu_tui.core.events import Event, EventKind
 from gpu_tui.view.spans import Line, cut_line
 from gpu_tui.view.text import clean
 
+_LOOKS_AT = {
+    When.MEMORY_ABOVE: "memory",
+    When.KV_CACHE_FULL: "KV cache",
+    When.LATENCY: "p95 latency",
+    When.SERVICE_GONE: "absence",
+}
 _STATES = {Phase.RAISED: "stands", Phase.CLEARING: "passing", Phase.LATCHED: "over"}
 
 
@@ -64,11 +70,15 @@ def event_row(event: Event) -> Line:
 
 def rule_words(rule: Rule) -> Line:
     """What a rule watches."""
-    parts = [rule.when.value.replace("_", " ")]
+    parts = [_LOOKS_AT.get(rule.when, rule.when.value.replace("_", " "))]
     if rule.service is not None:
         parts.append(f"of {rule.service}")
     if rule.gpu is not None:
         parts.append(f"on GPU {rule.gpu}")
+    if rule.when is When.LATENCY:
+        parts.append(f"of {rule.figure}")
+    if rule.when is When.GROWTH:
+        parts.append(f"within {rule.window_s:g} s")
     if rule.above is not None and rule.clear is not None:
         sign = SIGNS[UNITS[rule.when]]
         parts.append(f"above {rule.above:g} {sign}, over at {rule.clear:g} {sign}")

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from gpu_tui.clock import Clock
 from gpu_tui.config import Settings
+from gpu_tui.core.assessment import Assessed
+from gpu_tui.core.peaks import PeakKeeper, series_of
+from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Poller, Reading
@@ -52,19 +55,37 @@ class Exporter:
 
         self._tell = tell
         self._prober = Prober(clock)
-        assessor = Assessor(settings, classifier(settings), self._prober.known)
+        self._assessor = Assessor(settings, classifier(settings), self._prober.known)
+        self._keepers: dict[str, PeakKeeper] = {}
+        self._peaks: dict[tuple[str, str], int] = {}
         self._poller = Poller(
             source or open_source(options, settings, clock), self._take, interval_s=settings.interval_s, clock=clock
         )
         self.latest = Latest(
-            assessor.assess,
+            self._assess,
             clock,
             lambda: self._poller.stalled_for(clock.monotonic()),
             settings.interval_s,
+            peaks=lambda: self._peaks,
             simulated=options.simulated,
         )
         self._server = Server(host, port, self.latest.families)
         self.url = self._server.url
+
+    def _assess(self, snapshot: Snapshot) -> Assessed:
+        """Judge, and note what each service holds; on the poller's thread."""
+        seen = self._assessor.assess(snapshot)
+        peaks: dict[tuple[str, str], int] = {}
+        for one in seen.gpus:
+            keeper = self._keepers.setdefault(one.gpu.key, PeakKeeper())
+            keeper.add(snapshot.taken_at, one.books)
+            alone = keeper.peaks().alone
+            for service in one.books.services:
+                most = alone.get(series_of(service, one.books))
+                if most is not None:
+                    peaks[one.gpu.key, service.name] = most.size
+        self._peaks = peaks  # at one stroke: a scrape reads it meanwhile
+        return seen
 
     def _take(self, reading: Reading) -> None:
         before = self.latest.state.trouble

@@ -75,6 +75,7 @@ def test_a_machine_is_served_until_sigterm(standin: StandIn, sleepers: Sleepers)
         page = running.until(lambda page: sample(page, "gpu_tui_up"))
         assert sample(page, "gpu_tui_service_memory_bytes", 'service="judge"') == 6134 * 1024**2
         assert sample(page, "gpu_tui_plan_valid") == 1
+        assert sample(page, "gpu_tui_service_memory_peak_bytes", 'service="judge"') == 6134 * 1024**2
         assert "simulated" not in page
         assert "/metrics" in running.get("/")
         with pytest.raises(urllib.error.HTTPError, match="404"):

@@ -46,5 +46,5 @@ def test_a_row_says_whether_it_stands_and_was_seen() -> None:
 
 
 def test_a_rule_in_words() -> None:
-    told = "full: memory above of ollama above 11000 MiB, over at 10500 MiB for 10 s until acknowledged"
+    told = "full: memory of ollama above 11000 MiB, over at 10500 MiB for 10 s until acknowledged"
     assert plain(rule_words(RULE)) == told

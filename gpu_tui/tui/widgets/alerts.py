@@ -11,9 +11,7 @@ from gpu_tui.view.spans import Line
 
 
 class AlertLine(Panel):
-    """Takes no room while there is nothing to tell."""
-
-    DEFAULT_CSS = "AlertLine { height: 1; display: none; background: $error 20%; }"
+    """Takes no room while there is nothing to tell, nor on a small terminal, whose header tells the count."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -24,7 +22,7 @@ class AlertLine(Panel):
         if shown == self._shown:
             return
         self._shown = shown
-        self.display = any(not alert.acknowledged for alert in shown)
+        self.set_class(any(not alert.acknowledged for alert in shown), "-standing")
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
