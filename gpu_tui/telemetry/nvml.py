@@ -99,10 +99,23 @@ class Nvml:
         function = getattr(self._binding, name, None)
         if function is None:  # an older binding than the driver
             raise self._binding.NVMLError(NvmlCode.FUNCTION_NOT_FOUND)
-        answer = function(*args, **options)
+        try:
+            answer = function(*args, **options)
+        except getattr(self._binding, "NVMLLibraryMismatchError", ()):
+            answer = self._older(name, *args)
         if answer and isinstance(answer, list) and name.endswith("RunningProcesses"):
             self.calls += 1
         return answer
+
+    def _older(self, name: str, *args: Any) -> Any:
+        """Call by the version before the newest: for one that the driver lacks the binding raises what is no NVMLError.
+
+        Lists of processes are such; their third version came with R510.
+        """
+        function = getattr(self._binding, f"{name}_v2", None)
+        if function is None:
+            raise self._binding.NVMLError(NvmlCode.FUNCTION_NOT_FOUND)
+        return function(*args)
 
     def _restart_due(self) -> bool:
         return self._retry_at is not None and self._clock.monotonic() >= self._retry_at

@@ -29,6 +29,7 @@ static int begin(const char *call) {
   calls++;
   reload();
   int rc = suffer(&machine.faults, call);
+  if (!rc) rc = throw_dice();
   if (rc) return rc;
   if (!present) return references ? UNINITIALIZED : DRIVER_NOT_LOADED;
   return OK;

@@ -17,6 +17,7 @@ enum {
 
 #define MAX_DEVICES 64
 #define MAX_FAULTS 32
+#define MAX_CODES 64
 typedef struct { char call[64]; int code; double seconds; int hang; } fault;
 typedef struct { fault list[MAX_FAULTS]; int n; } faults;
 typedef struct { unsigned pid; long long used; char kind; } process;
@@ -30,7 +31,9 @@ typedef struct {
 
 static struct {
   char driver[80], nvml[80];
-  int cuda, init_error, n;
+  int cuda, init_error, n, chaos;
+  unsigned long long dice;
+  int codes[MAX_CODES], n_codes;
   device devices[MAX_DEVICES];
   faults faults;
 } machine;
@@ -80,12 +83,27 @@ static void read_device_line(device *d, const char *key, const char *rest) {
   if (!strcmp(key, "call")) read_fault(&d->faults, rest);
 }
 
+static void read_chaos(const char *text) { /* PER_MILLE SEED CODE,CODE,... */
+  unsigned long long seed = 0;
+  int length = 0;
+  machine.n_codes = 0;
+  if (sscanf(text, "%d %llu %n", &machine.chaos, &seed, &length) < 2) return;
+  machine.dice = seed * 2862933555777941757ull + 3037000493ull;
+  for (text += length; *text && machine.n_codes < MAX_CODES; text++) {
+    char *after;
+    machine.codes[machine.n_codes++] = (int)strtol(text, &after, 10);
+    if (*after != ',') break;
+    text = after;
+  }
+}
+
 static void read_machine_line(const char *key, const char *rest) {
   if (!strcmp(key, "driver")) snprintf(machine.driver, sizeof machine.driver, "%s", rest);
   if (!strcmp(key, "nvml")) snprintf(machine.nvml, sizeof machine.nvml, "%s", rest);
   if (!strcmp(key, "cuda")) machine.cuda = atoi(rest);
   if (!strcmp(key, "init_error")) machine.init_error = atoi(rest);
   if (!strcmp(key, "call")) read_fault(&machine.faults, rest);
+  if (!strcmp(key, "chaos")) read_chaos(rest);
 }
 
 static void read_line(char *line, device **current) {
@@ -112,7 +130,7 @@ static void reload(void) { /* the lock is held */
       now.st_mtim.tv_nsec == seen_time.tv_nsec) return;
   FILE *file = fopen(path, "r");
   if (!file) { present = 0; seen_size = -1; return; }
-  machine.n = machine.init_error = machine.faults.n = 0;
+  machine.n = machine.init_error = machine.faults.n = machine.chaos = 0;
   device *current = NULL;
   char line[512];
   while (fgets(line, sizeof line, file)) read_line(line, &current);
@@ -144,6 +162,15 @@ static int suffer(const faults *in, const char *call) { /* the fault written for
   if (f->seconds > 0) { nap(f->seconds); return OK; }
   while (f && f->hang) { nap(0.02); f = find(in, call); } /* for ever, or until the file no longer says so */
   return f ? f->code : OK;
+}
+
+static int throw_dice(void) { /* OK, or one of the codes: xorshift64, seeded by the file */
+  if (!machine.chaos || !machine.n_codes) return OK;
+  machine.dice ^= machine.dice << 13;
+  machine.dice ^= machine.dice >> 7;
+  machine.dice ^= machine.dice << 17;
+  if ((int)(machine.dice % 1000) >= machine.chaos) return OK;
+  return machine.codes[(machine.dice >> 20) % (unsigned)machine.n_codes];
 }
 
 #endif

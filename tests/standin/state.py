@@ -104,11 +104,16 @@ class State:
     """What nvmlInit fails with; `DRIVER_NOT_LOADED` for a driver that is gone."""
     calls: dict[str, str] = field(default_factory=dict)
     """As `Device.calls`, for every device and for the calls that concern none."""
+    chaos: tuple[int, int, tuple[int, ...]] | None = None
+    """Every call fails so often per thousand, by dice of this seed, with one of these codes."""
 
     def text(self) -> str:
         lines = [f"driver {self.driver}", f"nvml {self.nvml}", f"cuda {self.cuda}"]
         lines += [f"init_error {self.init_error}"]
         lines += [f"call {name} {fault}" for name, fault in self.calls.items()]
+        if self.chaos is not None:
+            per_mille, seed, codes = self.chaos
+            lines.append(f"chaos {per_mille} {seed} {','.join(map(str, codes))}")
         for position, device in enumerate(self.devices):
             lines += device.lines(position)
         for position, device in enumerate(self.devices):
