@@ -273,7 +273,7 @@ class GpuTuiApp(App[None]):
         if snapshot is not None and snapshot.simulated:
             self.notify("This is already a simulated machine.")
             return
-        self.options = replace(self.options, scenario=None, demo=True)
+        self.options = replace(self.options, scenario=None, replay=None, demo=True)
         self._settled = False
         self.histories.clear()
         self.recorder.end(self)
