@@ -23,6 +23,7 @@ from gpu_tui.telemetry.recording.writer import RecordingWriter
 from gpu_tui.telemetry.scenario import load_scenario, snapshot_at
 
 BEGUN = 1_767_225_600.0
+POOL = 120
 
 
 def crowded(seen: Snapshot, processes: int) -> Snapshot:
@@ -40,32 +41,40 @@ def crowded(seen: Snapshot, processes: int) -> Snapshot:
     return replace(seen, gpus=tuple(gpus), processes=table)
 
 
-def write(path: Path, seconds: int, processes: int) -> float:
-    """Record so many seconds; the seconds that took, the making of the machine left out."""
+def machines(processes: int) -> list[Snapshot]:
+    """A minute of the scenario, crowded and with moving figures; what is recorded goes round in it."""
     scenario = load_scenario("h100x8")
+    dice, found = random.Random(1), []
     extra = crowded(snapshot_at(scenario, 0), processes)
-    base = {gpu.index: gpu for gpu in snapshot_at(scenario, 0).gpus}
-    dice, spent = random.Random(1), 0.0
-    writer = RecordingWriter(path, Header(version="bench", interval_s=1.0, started_at=BEGUN))
-    for second in range(seconds):
-        moved = snapshot_at(scenario, float(second))
+    for second in range(POOL):
+        seen = snapshot_at(scenario, float(10 * second))
         gpus = []
-        for gpu, crowd in zip(moved.gpus, extra.gpus, strict=True):
-            rows = (*(gpu.processes or ()), *(crowd.processes or ())[len(base[gpu.index].processes or ()) :])
-            utilization, temperature = dice.randint(60, 100), dice.randint(55, 62)
-            power = round(dice.gauss(480, 25), 1)
-            figures = {"utilization_pct": utilization, "temperature_c": temperature, "power_w": power}
-            gpus.append(replace(gpu, **figures, processes=rows if gpu.processes is not None else None))
-        table = extra.processes
-        stamp = BEGUN + second + dice.random() / 1000
-        seen = replace(
-            moved, gpus=tuple(gpus), processes=table, taken_at=stamp, taken_monotonic=stamp - BEGUN, simulated=False
-        )
-        began = time.perf_counter()
+        for gpu, crowd in zip(seen.gpus, extra.gpus, strict=True):
+            known = {row.pid for row in gpu.processes or ()}
+            rows = (*(gpu.processes or ()), *(row for row in crowd.processes or () if row.pid not in known))
+            figures = {"utilization_pct": dice.randint(60, 100), "temperature_c": dice.randint(55, 62)}
+            gpus.append(replace(gpu, **figures, power_w=round(dice.gauss(480, 25), 1), processes=rows))
+        found.append(replace(seen, gpus=tuple(gpus), processes=extra.processes, simulated=False, source="nvml"))
+    return found
+
+
+def write(path: Path, seconds: int, processes: int) -> float:
+    """Record so many seconds; how many that took."""
+    pool, dice = machines(processes), random.Random(3)
+    writer = RecordingWriter(path, Header(version="bench", interval_s=1.0, started_at=BEGUN))
+    began = time.perf_counter()
+    for second in range(seconds):
+        t = second + dice.random() / 1000
+        # Back and forth, so that nothing jumps; every 20 minutes a process leaves for a while.
+        place = min(second % (2 * POOL), 2 * POOL - 1 - second % (2 * POOL))
+        seen = replace(pool[place], taken_at=BEGUN + t, taken_monotonic=t)
+        if second % 1200 >= 1100:
+            gpu = seen.gpus[second // 1200 % 8]
+            fewer = replace(gpu, processes=(gpu.processes or ())[:-1])
+            seen = replace(seen, gpus=tuple(fewer if each is gpu else each for each in seen.gpus))
         writer.snapshot(seen)
-        spent += time.perf_counter() - began
     writer.close()
-    return spent
+    return time.perf_counter() - began
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,13 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gpu_tui.clock import ManualClock
+from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.errors import ConfigError, GpuTuiError, SourceUnavailable, UsageError
 from gpu_tui.telemetry.recording import block_writer
 from gpu_tui.telemetry.recording.blocks import HEAD_BYTES, MAGIC, pack_head, unpack_head
 from gpu_tui.telemetry.recording.codec import Decoder, Encoder, dump
+from gpu_tui.telemetry.recording.events import words
 from gpu_tui.telemetry.recording.marks import Kind
 from gpu_tui.telemetry.recording.reader import Recording
+from gpu_tui.telemetry.recording.replay import ReplaySource
+from gpu_tui.telemetry.recording.when import told as told_at
 from gpu_tui.telemetry.recording.writer import RecordingWriter
 from tests.telemetry.recordings import BEGUN, HEADER, day, masked, real, record, stories
 
@@ -161,7 +167,7 @@ def test_a_broken_head_costs_its_block_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "why"),
     [
         (b"", "is empty"),
         (b"hello\n", "not a recording"),
@@ -172,10 +178,10 @@ def test_a_broken_head_costs_its_block_alone(tmp_path: Path) -> None:
         (MAGIC + b"\x01" + b"\0" * 4000, "holds no observation"),
     ],
 )
-def test_what_is_no_recording_is_refused_in_a_sentence(tmp_path: Path, data: bytes, words: str) -> None:
+def test_what_is_no_recording_is_refused_in_a_sentence(tmp_path: Path, data: bytes, why: str) -> None:
     path = tmp_path / "a.rec"
     path.write_bytes(data)
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=why):
         Recording(path)
 
 
@@ -374,3 +380,52 @@ def test_a_closed_recording_says_so(tmp_path: Path) -> None:
     recording.close()
     with pytest.raises(GpuTuiError, match="closed"):
         recording[0]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_file_with_any_bytes_changed_never_ends_in_a_mistake(tmp_path: Path, data: st.DataObject) -> None:
+    whole = tmp_path / "whole.rec"
+    if not whole.exists():
+        record(record(whole, day(40)), day(50)[45:], end=False)
+    broken = bytearray(whole.read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        place = data.draw(st.integers(0, len(broken) - 1))
+        broken[place : place + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    path = tmp_path / "broken.rec"
+    path.write_bytes(broken)
+    try:
+        recording = Recording(path)
+    except ConfigError:
+        return
+    try:
+        for number in range(min(len(recording), 200)):
+            one = recording[number]
+            assert (one.snapshot is None) != (one.error is None)
+        recording.at_wall(BEGUN)
+        recording.at_axis(recording.span[1])
+        source = ReplaySource(recording, ManualClock())
+        assert [told_at(at) for at in recording.wall_span]
+        assert all(words(recording, mark, Classifier()) for mark in source.marks)
+        recording.gaps()
+    finally:
+        recording.close()
+    writer = RecordingWriter(path, HEADER)
+    (seen,) = day(1)
+    assert isinstance(seen, Snapshot)
+    writer.snapshot(seen)
+    writer.close()
+
+
+@pytest.mark.parametrize("field", range(4))
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1e300])
+def test_a_head_with_an_impossible_time_is_damaged(tmp_path: Path, field: int, value: float) -> None:
+    path = record(tmp_path / "a.rec", day(700))
+    data = bytearray(path.read_bytes())
+    place = data.find(MAGIC, 10) + len(MAGIC) + 9 + 8 * field
+    data[place : place + 8] = struct.pack("<d", value)
+    path.write_bytes(data)
+    recording = Recording(path)
+    assert len(recording) == 301 + 98
+    assert "damaged at byte" in recording.notes[0]
+    recording.close()

@@ -275,6 +275,21 @@ async def test_it_fits_small_terminals_and_needs_no_colour(past: Path, size: tup
         assert "REPLAY" in words(app, Header)
 
 
+async def test_the_demo_takes_the_place_of_a_recording(past: Path) -> None:
+    app, _ = replaying(past, "@+30s")
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, app, 30)
+        await pilot.press("d")
+        for _ in range(200):
+            await pilot.pause(0.02)
+            if app.explorer.snapshot is not None and app.explorer.snapshot.source == "demo":
+                break
+        await pilot.pause(0.1)
+        assert "REPLAY" not in words(app, Header)
+        assert "SIMULATED kloros" in words(app, Header)
+        assert not app.main.query_one(ReplayBar).display
+
+
 async def test_help_names_the_keys_of_a_replay_only_in_one(past: Path) -> None:
     told = []
     for app in (replaying(past, "@+30s")[0], make_app()):

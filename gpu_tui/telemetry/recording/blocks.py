@@ -29,6 +29,12 @@ MOST_BYTES = 256 << 20
 """The most a block is ever inflated to. Ours stay near 8 MiB, save a machine with very many processes."""
 
 
+LATEST = 253_402_214_400.0
+"""The last day of the year 9999, in seconds since the epoch: beyond it a time cannot be told."""
+MOST_COUNT = 60_000
+"""Observations of one block that its marks can number."""
+
+
 class DamagedBlock(ValueError):
     """A block does not hold what its head says."""
 
@@ -64,6 +70,8 @@ def unpack_head(data: bytes) -> BlockInfo | None:
     if len(data) < HEAD_BYTES or not data.startswith(MAGIC):
         return None
     schema, size, count, t_first, t_last, at_first, at_last, marks = _INFO.unpack_from(data, len(MAGIC))
+    if schema <= SCHEMA and not _plausible(size, count, (t_first, t_last), (at_first, at_last)):
+        return None
     start = len(MAGIC) + _INFO.size
     found = [_MARK.unpack_from(data, start + i * _MARK.size) for i in range(min(marks, MARKS))]
     return BlockInfo(
@@ -76,6 +84,12 @@ def unpack_head(data: bytes) -> BlockInfo | None:
         marks=tuple((number, kinds) for number, kinds in found if number < count),
         schema=schema,
     )
+
+
+def _plausible(size: int, count: int, *spans: tuple[float, float]) -> bool:
+    """Whether a head can be one of ours: a byte that went wrong must not become a time or a number of observations."""
+    times = all(0 <= at <= LATEST for span in spans for at in span)
+    return times and spans[0][0] <= spans[0][1] and count <= MOST_COUNT and (size == 0 or size > HEAD_BYTES)
 
 
 class Deflater:

@@ -17,6 +17,7 @@ from typing import Any
 from gpu_tui.core.snapshot import Gpu, GpuProcess, ProcessInfo, Snapshot
 from gpu_tui.errors import SourceUnavailable
 from gpu_tui.telemetry.recording import values
+from gpu_tui.telemetry.recording.blocks import LATEST
 from gpu_tui.telemetry.recording.values import Json
 
 
@@ -148,8 +149,9 @@ class Decoder:
         Raises:
             ValueError, KeyError, TypeError, AttributeError: the line does not mean anything.
         """
-        at = float(line["at"])
-        t = float(line.get("t", at))
+        at, t = float(line["at"]), float(line["t"] if "t" in line else line["at"])
+        if not (0 <= at <= LATEST and 0 <= t <= LATEST):
+            raise ValueError("no time")
         if "error" in line:
             told = line["error"]
             error = SourceUnavailable(str(told["message"]), str(told["remedy"]), kind=str(told["kind"]))
