@@ -59,6 +59,8 @@ def command(*words: str) -> str:
         (command("measure", "--help"), set()),
         (command("history", "--help"), set()),
         (command("exporter", "--help"), set()),
+        (command("watch", "--help"), set()),
+        (command("watch", "--demo", "--for", "0.1"), {"msgspec"}),
         (command("history"), {"sqlite3"}),
         (command("history", "--json"), {"sqlite3"}),
         (command("completion", "bash"), {"shtab"}),

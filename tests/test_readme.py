@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -74,6 +76,39 @@ def test_the_settings_shown_can_be_read(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(shown)
     assert config.load(file).services[0].name == "whisper"
+
+
+def test_the_alerts_shown_can_be_read_and_every_kind_is_named(tmp_path: Path) -> None:
+    from gpu_tui import config
+    from gpu_tui.core.alert_rules import When
+
+    (shown,) = [text for language, text in BLOCKS if language == "toml" and "[[alerts]]" in text]
+    file = tmp_path / "config.toml"
+    file.write_text(shown)
+    assert len(config.load(file).alerts) == shown.count("[[alerts]]")
+    assert all(when.value in shown for when in When)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_the_unit_shown_is_one(tmp_path: Path) -> None:
+    (shown,) = [text for language, text in BLOCKS if language == "ini" and "gpu-tui watch" in text]
+    unit = tmp_path / "gpu-tui-watch.service"
+    unit.write_text(shown.replace("/opt/gpu-tui/bin/gpu-tui", "/bin/true"))
+    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    told = [line for line in done.stderr.splitlines() if "gpu-tui-watch" in line]
+    assert (done.returncode, told) == (0, [])
+
+
+def test_every_metric_told_exists() -> None:
+    from gpu_tui.wire_metrics import HELP
+
+    section = README.split("\n## Metrics\n", 1)[1].split("\n## ", 1)[0]
+    own = {"gpu_tui_up", "gpu_tui_reading_age_seconds", "gpu_tui_reading_errors_total"}
+    for name in re.findall(r"`(gpu_tui_[\w{},]+)`", section):
+        stem, _, rest = name.partition("{")
+        ends = [f"{stem}{end}{rest.partition('}')[2]}" for end in rest.partition("}")[0].split(",")] if rest else [stem]
+        assert set(ends) <= own | set(HELP), ends
 
 
 def test_the_first_two_commands_set_up_all_they_need_in_one_line_each() -> None:
