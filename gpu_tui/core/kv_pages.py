@@ -99,7 +99,10 @@ def kv_layout(facts: ModelFacts, options: CacheOptions, rules: Accounting) -> Kv
     if not kept or None in pages:
         return None
     size = _block_size(kept, pages, facts, options)
-    windows = options.hybrid_manager and not rules.v0 and (rules.release or (9,)) >= (0, 9, 1)
+    # Without the hybrid manager windows count for nothing beside full attention; alone they stay what they are.
+    mixed = any(group.kind in (LayerKind.FULL, LayerKind.MLA) for group in kept)
+    managed = options.hybrid_manager or not mixed
+    windows = managed and not rules.v0 and (rules.release or NEWEST) >= (0, 9, 1)
     merged: dict[Bucket, tuple[int, ...]] = {}
     for group, page in zip(kept, pages, strict=True):
         bucket = _bucket(group, page or 0, size, facts, options, rules, windows)
@@ -157,7 +160,10 @@ def _state_bytes(state: StateShape, facts: ModelFacts, options: CacheOptions) ->
     model_bytes = _width(options.state_dtype) or _width(served) or 2
     ranks = options.tensor_parallel_size
     columns = state.conv_kernel - 1 + options.speculative_tokens
-    conv = state.conv_channels // ranks * columns * (_width(options.state_dtype) or state.conv_bytes or model_bytes)
+    channels = state.conv_channels
+    if state.conv_groups % ranks:
+        channels += (ranks - state.conv_groups) * state.group_channels
+    conv = channels // ranks * columns * (_width(options.state_dtype) or state.conv_bytes or model_bytes)
     return conv + state.ssm_elements // ranks * (_width(options.ssm_state_dtype) or state.ssm_bytes or model_bytes)
 
 

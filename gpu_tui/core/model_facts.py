@@ -38,6 +38,10 @@ class StateShape:
     """Bytes an element of the convolution state; None: the model's dtype."""
     ssm_bytes: int | None = None
     """Bytes an element of the recurrent state; None: the model's dtype."""
+    conv_groups: int = 0
+    """Mamba2: groups among those channels. Where the ranks do not divide them, each rank keeps one whole."""
+    group_channels: int = 0
+    """Channels of one such group."""
     checkpoints: bool = False
     """Mamba2: with prefix caching a prefill also keeps the state at its last whole block."""
 

@@ -104,6 +104,8 @@ def _mamba2(config: ConfigReader, hidden: int) -> StateLayer | None:
         conv_kernel=kernel,
         ssm_elements=heads * dim * states,
         ssm_bytes=_BYTES.get(config.text("mamba_ssm_cache_dtype") or default),
+        conv_groups=groups,
+        group_channels=2 * states,
         checkpoints=kind != "plamo2",  # which has a mixer of its own
     )
     projections = hidden * (width + channels + heads) + width * hidden

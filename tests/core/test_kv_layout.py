@@ -129,6 +129,20 @@ def test_states_of_one_request(name: str, version: str, caching: bool | None, bl
     assert {bucket.fixed_blocks for bucket in layout.buckets} - {0} == {blocks}
 
 
+def test_ranks_that_do_not_divide_mamba2_s_groups_keep_one_each() -> None:
+    # 64 layers, 8 groups of 2 × 128 channels, 16 ranks: (8192 + 16 × 256) / 16 channels, 3 columns, 8 heads of 64 × 128.
+    on_16 = layout_of("codestral-mamba-7b", tensor_parallel_size=16)
+    assert on_16.bytes_per_block == 64 * 2 * ((8192 + 16 * 256) // 16 * 3 + 8 * 64 * 128)
+    on_8 = layout_of("codestral-mamba-7b", tensor_parallel_size=8)
+    assert on_8.bytes_per_block == 64 * 2 * ((8192 + 8 * 256) // 8 * 3 + 16 * 64 * 128)
+
+
+def test_windows_alone_stay_windows_without_the_hybrid_manager() -> None:
+    plain, off = (layout_of("mistral-7b-v0.1", "0.33.0", hybrid_manager=on) for on in (True, False))
+    assert plain == off
+    assert plain.buckets[0].cap_tokens is not None
+
+
 def test_states_may_be_kept_in_another_dtype() -> None:
     whole = layout_of("mamba-2.8b").bytes_per_block  # 64 layers × 5120 channels × (3 of convolution + 16) × 2 bytes
     assert whole == 64 * 5120 * (3 + 16) * 2
