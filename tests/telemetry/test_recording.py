@@ -285,17 +285,25 @@ def test_a_full_disk_ends_it_with_whole_lines(tmp_path: Path) -> None:
     count, _, words = done.stdout.partition(" ")
     assert words.startswith("The recording has ended: ")
     assert told(path) == wanted(day(int(count)))
+    recording = Recording(path)
+    assert "half a line" not in recording.notes[0]
+    recording.close()
     assert int(count) > 10
 
 
 def test_a_clock_that_is_set_and_a_gap_are_marked(tmp_path: Path) -> None:
     story = [one for one in day(60) if isinstance(one, Snapshot)]
     gap = [replace(one, taken_at=one.taken_at + 100, taken_monotonic=one.taken_monotonic + 100) for one in story[20:30]]
-    back = [replace(one, taken_at=one.taken_at - 500) for one in story[30:40]]
-    recording = Recording(record(tmp_path / "a.rec", [*story[:20], *gap, *back]))
+    back = [
+        replace(one, taken_at=one.taken_at - 500, taken_monotonic=one.taken_monotonic + 100) for one in story[30:40]
+    ]
+    reboot = [replace(one, taken_at=one.taken_at - 900, taken_monotonic=one.taken_monotonic - 40) for one in story[40:]]
+    recording = Recording(record(tmp_path / "a.rec", [*story[:20], *gap, *back, *reboot]))
     marks = {mark.number: mark.kinds for mark in recording.marks()}
     assert marks[20] & Kind.GAP
     assert marks[30] & Kind.CLOCK
+    assert marks[40] & Kind.CLOCK
+    assert not any(kinds & Kind.CLOCK for number, kinds in marks.items() if number not in (30, 40))
     axis = [recording[number].t for number in range(len(recording))]
     assert axis == sorted(axis)
     assert recording[30].at == story[30].taken_at - 500
