@@ -130,7 +130,7 @@ def test_states_of_one_request(name: str, version: str, caching: bool | None, bl
 
 
 def test_ranks_that_do_not_divide_mamba2_s_groups_keep_one_each() -> None:
-    # 64 layers, 8 groups of 2 × 128 channels, 16 ranks: (8192 + 16 × 256) / 16 channels, 3 columns, 8 heads of 64 × 128.
+    # 64 layers; of 8192 + groups × 256 channels a share, 3 columns of them; of 128 heads of 64 × 128 a share.
     on_16 = layout_of("codestral-mamba-7b", tensor_parallel_size=16)
     assert on_16.bytes_per_block == 64 * 2 * ((8192 + 16 * 256) // 16 * 3 + 8 * 64 * 128)
     on_8 = layout_of("codestral-mamba-7b", tensor_parallel_size=8)
