@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gpu_tui.cli.main import main
+from tests.standin import Sleepers, StandIn, known_machine
 from tests.telemetry.recordings import BEGUN, day, real, record
 
 GPU_TUI = (sys.executable, "-m", "gpu_tui")
@@ -168,3 +169,20 @@ def test_times_of_the_day_are_local(past: Path, monkeypatch: pytest.MonkeyPatch)
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_a_real_machine_is_recorded_and_judged_again(standin: StandIn, sleepers: Sleepers, tmp_path: Path) -> None:
+    pids = known_machine(standin, sleepers)
+    path = tmp_path / "live.rec"
+    words = ("record", str(path), "--duration", "1.2", "--interval", "0.3")
+    done = subprocess.run(
+        [*GPU_TUI, *words], env=standin.env(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    # Neither the driver nor the processes are asked again: this interpreter has no driver at all.
+    for util, code in (("0.40", 1), ("0.50", 0)):
+        asked = run("check", "--util", util, "--json", "--replay", str(path))
+        told = json.loads(asked.stdout)
+        assert (asked.returncode, told["simulated"]) == (code, False)
+    assert told["services"]["judge"]["pids"] == [pids["judge"]]
+    assert told["services"]["judge"]["memory_mib"] == 6134.0

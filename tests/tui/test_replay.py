@@ -70,7 +70,7 @@ def replaying(path: Path, when: str = "", *, no_color: bool = False) -> tuple[Gp
 
 def second(app: GpuTuiApp) -> float:
     """Where the replay stands, in seconds from its beginning."""
-    return -1.0 if app.replay.source is None else app.replay.source.shown.position.at - BEGUN
+    return -1.0 if app.replay.source is None else app.replay.source.shown.at - BEGUN
 
 
 async def until(pilot: object, app: GpuTuiApp, at: float, clock: ManualClock | None = None, by: float = 0.0) -> None:

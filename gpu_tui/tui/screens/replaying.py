@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 from textual.screen import Screen
 
 from gpu_tui.errors import GpuTuiError
-from gpu_tui.telemetry.recording import when
 from gpu_tui.tui.background import aside
 from gpu_tui.tui.screens.dialogs import ChoiceDialog
 from gpu_tui.tui.screens.replay import AskDialog
@@ -92,7 +91,7 @@ class ReplayingScreen(Screen[None]):
         if app.replay.source is None:
             return
         source = app.replay.source.source
-        number = app.replay.source.shown.position.number
+        number = app.replay.source.shown.number
         mark = source.mark_after(number) if way > 0 else source.mark_before(number)
         if mark is None:
             app.notify("There is no later event." if way > 0 else "There is no earlier event.")
@@ -104,10 +103,11 @@ class ReplayingScreen(Screen[None]):
         app = self._of
         if app.replay.source is None:
             return
-        first, last = (when.told(at) for at in app.replay.source.shown.wall_span)
-        words = (f"The recording goes from {first} to {last}.", when.FORMS)
-        now = when.told(app.replay.source.shown.position.at)[11:]
-        app.push_screen(AskDialog("Go to", now, words, "goes there"), self._go)
+        from gpu_tui.telemetry.recording.when import FORMS
+
+        shown = app.replay.source.shown
+        words = (f"The recording goes from {shown.begin} to {shown.end}.", FORMS)
+        app.push_screen(AskDialog("Go to", shown.when[11:], words, "goes there"), self._go)
 
     def _go(self, text: str | None) -> None:
         if text is not None:
@@ -122,7 +122,9 @@ class ReplayingScreen(Screen[None]):
         followed = app.replay.source
         if followed is None:
             return
-        marks, here = followed.source.marks, followed.shown.position.number
+        from gpu_tui.telemetry.recording import when
+
+        marks, here = followed.source.marks, followed.shown.number
         if not marks:
             app.notify("Nothing happened in this recording.")
             return

@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from textual import events
 
-from gpu_tui.telemetry.recording import when
-from gpu_tui.telemetry.recording.marks import Kind
 from gpu_tui.tui.replay import Shown
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.view.spans import Line, cells, cut_line
@@ -22,8 +20,6 @@ KEYS = (
     ("s/S", "speed"),
     ("T", "time"),
 )
-
-_SIGNS = {Kind.FAULT: "!", Kind.GAP: "┆", Kind.CLOCK: "┆"}
 
 
 class ReplayBar(Panel):
@@ -57,20 +53,14 @@ class ReplayBar(Panel):
         shown = self._shown
         if shown is None:
             return []
-        position = shown.position
-        begin, end = (when.told(at)[11:] for at in shown.wall_span)
-        sign = "▶" if position.playing else "‖"
-        head: Line = [(f" {sign} ×{position.speed:<4g} ", "strong"), (f"{begin} ", "dim")]
-        tail: Line = [(f" {end} ", "dim"), (f"{self._share(position.t) * 100:3.0f} % ", "")]
+        sign = "▶" if shown.playing else "‖"
+        head: Line = [(f" {sign} ×{shown.speed:<4g} ", "strong"), (f"{shown.begin[11:]} ", "dim")]
+        tail: Line = [(f" {shown.end[11:]} ", "dim"), (f"{shown.share * 100:3.0f} % ", "")]
         left = sum(len(text) for text, _ in head)
         room = max(4, width - left - sum(len(text) for text, _ in tail))
         self._track = (left, room)
         lines = [cut_line([*head, *self._line(room), *tail], width)]
         return lines if height < 2 else [*lines, self._below(shown, width)]
-
-    def _share(self, t: float) -> float:
-        first, last = self._shown.span if self._shown is not None else (0.0, 0.0)
-        return 1.0 if last <= first else min(1.0, max(0.0, (t - first) / (last - first)))
 
     def _line(self, room: int) -> Line:
         shown = self._shown
@@ -79,14 +69,13 @@ class ReplayBar(Panel):
         signs = ["─"] * room
         tones = ["dim"] * room
         for begin, end in shown.gaps:
-            for place in range(round(self._share(begin) * (room - 1)) + 1, round(self._share(end) * (room - 1))):
+            for place in range(round(begin * (room - 1)) + 1, round(end * (room - 1))):
                 signs[place] = " "
-        for mark in shown.marks:
-            place = round(self._share(mark.t) * (room - 1))
-            sign = next((sign for kind, sign in _SIGNS.items() if kind in mark.kinds), "╵")
+        for share, sign in shown.signs:
+            place = round(share * (room - 1))
             if signs[place] != "!":
                 signs[place], tones[place] = sign, "bad" if sign == "!" else "warn"
-        here = round(self._share(shown.position.t) * (room - 1))
+        here = round(shown.share * (room - 1))
         signs[here], tones[here] = "●", "strong"
         return list(zip(signs, tones, strict=True))
 
