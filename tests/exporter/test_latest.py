@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.core import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -197,6 +197,8 @@ def test_any_machine_can_be_told_and_its_books_balance(machine: Snapshot) -> Non
 @given(
     names=st.lists(st.text(max_size=80) | st.sampled_from(["judge#4711", "judge#9", "judge#1", "x" * 90]), max_size=9)
 )
+@example(names=["x" * 90, "x" * 91])
+@example(names=["judge#1", "judge#4711"])
 def test_labels_are_unlike_printable_and_free_of_pids(names: list[str]) -> None:
     services = [
         Service(name=name, role=Role.PERSISTENT, used_bytes=1, pids=(n + 1,), instance_pid=n + 1)
