@@ -1,4 +1,4 @@
-"""Serves scrapes. Bounded: so many at once, so long each; whatever a client does, readings go on."""
+"""Serves scrapes. Bounded: so many clients and scrapes at once; whatever they do, readings go on."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from gpu_tui.wire_metrics import Family
 
 MOST_AT_ONCE = 8
 """Scrapes served at the same time; more are told to come back. Ours to choose: Prometheus sends one."""
+MOST_CONNECTIONS = 64
+"""Clients connected at the same time, each with a thread; more are turned away unheard."""
 CLIENT_S = 5.0
 """Longest a client may take for a step of its request or of its answer."""
 PATH = "/metrics"
+_TEXT = "text/plain; charset=utf-8"
 _INDEX = b'<!doctype html><title>gpu-tui</title><h1>gpu-tui exporter</h1><p><a href="/metrics">Metrics</a></p>\n'
 
 
@@ -76,7 +79,7 @@ class Server:
         self.scrapes = Scrapes()
         registry = CollectorRegistry(auto_describe=False)
         registry.register(Collector(lambda: [*families(), self.scrapes.family()]))
-        self._http = _listen(host, port, _handler(registry, self.scrapes))
+        self._http = _listen(host, port, registry, self.scrapes)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.2,), name="gpu-tui-http", daemon=True)
 
     @property
@@ -103,6 +106,27 @@ class _Http(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 32
 
+    def __init__(self, address: tuple[str, int], registry: CollectorRegistry, scrapes: Scrapes) -> None:
+        self.registry = registry
+        self.scrapes = scrapes
+        self.free = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self.slots = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """One more client, if there is room for it."""
+        if self.slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """On the client's thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.slots.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news, and nothing of it belongs on our standard error."""
 
@@ -111,12 +135,12 @@ class _Http6(_Http):
     address_family = socket.AF_INET6
 
 
-def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Http:
+def _listen(host: str, port: int, registry: CollectorRegistry, scrapes: Scrapes) -> _Http:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, address = found[0][0], found[0][4]
         kind = _Http6 if family == socket.AF_INET6 else _Http
-        return kind((str(address[0]), port), handler)
+        return kind((str(address[0]), port), registry, scrapes)
     except OSError as error:
         said = error.strerror or str(error)
         raise GpuTuiError(
@@ -125,54 +149,50 @@ def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Htt
         ) from None
 
 
-def _handler(registry: CollectorRegistry, scrapes: Scrapes) -> type[BaseHTTPRequestHandler]:
-    free = threading.BoundedSemaphore(MOST_AT_ONCE)
+class _Handler(BaseHTTPRequestHandler):
+    timeout = CLIENT_S
+    server: _Http
+    server_version = "gpu-tui"
+    sys_version = ""
 
-    class Handler(BaseHTTPRequestHandler):
-        timeout = CLIENT_S
-        server_version = "gpu-tui"
-        sys_version = ""
-
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/":
-                self._send(HTTPStatus.OK, "text/html; charset=utf-8", _INDEX)
-            elif path != PATH:
-                self._send(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"Metrics are at /metrics.\n")
-            elif not free.acquire(blocking=False):
-                scrapes.count("busy")
-                self._send(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", b"Too many scrapes at once.\n")
-            else:
-                try:
-                    self._scrape()
-                finally:
-                    free.release()
-
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def _scrape(self) -> None:
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/":
+            self._send(HTTPStatus.OK, "text/html; charset=utf-8", _INDEX)
+        elif path != PATH:
+            self._send(HTTPStatus.NOT_FOUND, _TEXT, b"Metrics are at /metrics.\n")
+        elif not self.server.free.acquire(blocking=False):
+            self.server.scrapes.count("busy")
+            self._send(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"Too many scrapes at once.\n")
+        else:
             try:
-                encode, kind = choose_encoder(self.headers.get("Accept") or "")
-                body = encode(registry)
-            except Exception as error:  # noqa: BLE001 - told to whoever scrapes, and counted
-                scrapes.count("error")
-                words = f"gpu-tui has made a mistake: {type(error).__name__}\n".encode()
-                self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", words)
-                return
-            scrapes.count("ok")
-            self._send(HTTPStatus.OK, kind, body)
+                self._scrape()
+            finally:
+                self.server.free.release()
 
-        def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
-            with contextlib.suppress(OSError):  # whoever asked has gone away
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-            """Nothing: a scrape every 15 s is no news."""
+    def _scrape(self) -> None:
+        try:
+            encode, kind = choose_encoder(self.headers.get("Accept") or "")
+            body = encode(self.server.registry)
+        except Exception as error:  # noqa: BLE001 - told to whoever scrapes, and counted
+            self.server.scrapes.count("error")
+            words = f"gpu-tui has made a mistake: {type(error).__name__}\n".encode()
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, words)
+            return
+        self.server.scrapes.count("ok")
+        self._send(HTTPStatus.OK, kind, body)
 
-    return Handler
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        with contextlib.suppress(OSError):  # whoever asked has gone away
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        """Nothing: a scrape every 15 s is no news."""

@@ -131,6 +131,22 @@ def test_many_clients_that_say_nothing_keep_nobody_from_scraping() -> None:
         assert running.said[0].startswith("gpu-tui: SIMULATED or recorded")
 
 
+def test_a_crowd_of_clients_makes_no_crowd_of_threads() -> None:
+    with exporter("--demo") as running, contextlib.ExitStack() as held:
+        port = int(running.url.split(":")[2].split("/")[0])
+        for _ in range(200):
+            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+        threads = len(list(Path(f"/proc/{running.process.pid}/task").iterdir()))
+        assert threads < 64 + 16
+        held.close()
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            with contextlib.suppress(OSError):
+                assert "gpu_tui_up" in running.get()
+                break
+            assert time.monotonic() < deadline
+
+
 def test_a_port_in_use_is_one_sentence_and_3() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
