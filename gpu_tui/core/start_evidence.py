@@ -43,6 +43,8 @@ def inputs_of_options(options: ServeOptions) -> StartInputs:
         draft_layers=1 if eagle else None,
         prefix_caching=options.prefix_caching,
         hybrid_manager=options.hybrid_kv_cache_manager,
+        mamba_cache_dtype=options.mamba_cache_dtype,
+        mamba_ssm_cache_dtype=options.mamba_ssm_cache_dtype,
     )
 
 
@@ -71,6 +73,9 @@ def inputs_of_log(log: StartLog, source: str, age_s: float | None) -> StartInput
         dtype=_word((config.get("dtype") or "").removeprefix("torch.")) or _word(log.option("dtype")),
         kv_cache_dtype=None if cache == "auto" else _word(cache),
         enforce_eager=_eager(log),
+        prefix_caching=_switch(log, "enable_prefix_caching"),
+        mamba_cache_dtype=_word(log.option("mamba_cache_dtype")),
+        mamba_ssm_cache_dtype=_word(log.option("mamba_ssm_cache_dtype")),
         max_num_seqs=_count(log.option("max_num_seqs")),
         max_num_batched_tokens=_count(log.option("max_num_batched_tokens")),
         block_size=log.block_size.value if log.block_size is not None else None,
@@ -95,6 +100,8 @@ def inputs_of_cache(engine: EngineCache) -> StartInputs:
         block_size=None if hybrid else engine.block_size,
         kv_cache_dtype=None if engine.cache_dtype == "auto" else engine.cache_dtype,
         prefix_caching=engine.enable_prefix_caching,
+        mamba_cache_dtype=None if engine.mamba_cache_dtype == "auto" else engine.mamba_cache_dtype,
+        mamba_ssm_cache_dtype=None if engine.mamba_ssm_cache_dtype == "auto" else engine.mamba_ssm_cache_dtype,
     )
 
 
@@ -195,7 +202,11 @@ def _rest(log: StartLog) -> tuple[int, str] | None:
 
 
 def _eager(log: StartLog) -> bool | None:
-    told = log.option("enforce_eager") or dict(log.config).get("enforce_eager")
+    return _switch(log, "enforce_eager")
+
+
+def _switch(log: StartLog, name: str) -> bool | None:
+    told = log.option(name) or dict(log.config).get(name)
     return {"true": True, "false": False}.get((told or "").lower())
 
 

@@ -52,6 +52,8 @@ class StartInputs:
     draft_layers: int | None = None
     prefix_caching: bool | None = None
     hybrid_manager: bool | None = None
+    mamba_cache_dtype: str | None = None
+    mamba_ssm_cache_dtype: str | None = None
     given: Mapping[TermName, Given] = field(default_factory=dict)
     """Terms that need no estimate."""
     cuda_total_bytes: int | None = None
@@ -141,6 +143,8 @@ def start_options(inputs: StartInputs, gpu_name: str | None, total_bytes: int | 
         draft_layers=inputs.draft_layers or 0,
         prefix_caching=inputs.prefix_caching,
         hybrid_manager=inputs.hybrid_manager is not False,
+        state_dtype=inputs.mamba_cache_dtype,
+        ssm_state_dtype=inputs.mamba_ssm_cache_dtype,
     )
     given, dropped = still_holding(inputs, gpu_name, total_bytes)
     return StartOptions(

@@ -209,3 +209,20 @@ def test_a_metrics_page() -> None:
     hybrid = inputs_of_cache(EngineCache(block_size=16, mamba_block_size=784, cache_dtype="fp8"))
     assert (hybrid.block_size, hybrid.kv_cache_dtype) == (None, "fp8")
     assert inputs_of_cache(EngineCache(cache_dtype="auto")).kv_cache_dtype is None
+
+
+def test_how_states_are_kept_is_told_by_flags_and_by_metrics() -> None:
+    flags = "vllm serve m --mamba-ssm-cache-dtype float16 --mamba-cache-dtype float32 --no-enable-prefix-caching"
+    told = start_options(inputs_of_options(options_of(flags.split())), None, None).cache
+    assert (told.state_dtype, told.ssm_state_dtype, told.prefix_caching) == ("float32", "float16", False)
+    running = inputs_of_cache(EngineCache(engine=0, mamba_cache_dtype="auto", mamba_ssm_cache_dtype="float32"))
+    assert (running.mamba_cache_dtype, running.mamba_ssm_cache_dtype) == (None, "float32")
+
+
+@pytest.mark.parametrize(("printed", "caching"), [("True", True), ("False", False), (None, None)])
+def test_a_log_tells_whether_prefixes_are_cached(printed: str | None, caching: bool | None) -> None:
+    config = (
+        "max_seq_len=4096, " + ("" if printed is None else f"enable_prefix_caching={printed}, ") + "dtype=torch.float16"
+    )
+    log = read(f"INFO 11-24 00:56:04 [core.py:133] Initializing a V1 LLM engine (v0.24.0) with config: {config}")
+    assert inputs_of_log(log, "a log", None).prefix_caching is caching
