@@ -8,7 +8,7 @@ from typing import Any
 
 from gpu_tui.cli import output
 from gpu_tui.config import Settings
-from gpu_tui.core.against import Against
+from gpu_tui.core.against import Against, View, view_of
 from gpu_tui.core.books import Books
 from gpu_tui.core.checks import CheckReport, Feasible, feasible_range
 from gpu_tui.core.peaks import Peaks
@@ -59,7 +59,7 @@ class Supposing:
     if_loaded: dict[str, int]
     peaks: dict[str, Peaks]
 
-    def view(self, gpu: Gpu, books: Books) -> wiring.View:
+    def view(self, gpu: Gpu, books: Books) -> View:
         """A GPU's books as they are judged.
 
         Raises:
@@ -67,7 +67,7 @@ class Supposing:
         """
         require_known(books, self.what_if)
         known = wiring.peaks_of(gpu, self.peaks)
-        return wiring.view_of(books, known, self.against, self.what_if, self.if_loaded)
+        return view_of(books, known, self.against, self.what_if, self.if_loaded)
 
 
 def supposing(args: argparse.Namespace, settings: Settings, snapshot: Snapshot) -> Supposing:
@@ -82,12 +82,12 @@ def supposing(args: argparse.Namespace, settings: Settings, snapshot: Snapshot) 
     return Supposing(against=against, what_if=dict(args.what_if), if_loaded=wiring.if_loaded(settings), peaks=peaks)
 
 
-def feasible_now(view: wiring.View, report: CheckReport) -> Feasible | None:
+def feasible_now(view: View, report: CheckReport) -> Feasible | None:
     """The range against the memory as it is."""
     return feasible_range(view.now, report.need)
 
 
-def text(view: wiring.View, report: CheckReport) -> str:
+def text(view: View, report: CheckReport) -> str:
     """What was supposed, for people; empty where it is the memory as it is."""
     lines = [clean(sentence, 200) for sentence in sentences(view.now)]
     if report.need.headroom_bytes:
@@ -110,6 +110,6 @@ def beside(verdict: str, told: str) -> str:
     return f"{first}\n\n{told}\n{rest}" if told else verdict
 
 
-def object_of(view: wiring.View, report: CheckReport) -> dict[str, Any]:
+def object_of(view: View, report: CheckReport) -> dict[str, Any]:
     """The same for a script."""
     return against_object(report.need, view.now, view.against, view.levels, view.peaks, feasible_now(view, report))

@@ -10,7 +10,7 @@ from gpu_tui.core.books import Books, Service
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.peaks import Peaks, fullest, series_of
 from gpu_tui.core.services import Role
-from gpu_tui.core.what_if import WhatIf
+from gpu_tui.core.what_if import WhatIf, with_roles
 
 
 class Against(StrEnum):
@@ -129,3 +129,34 @@ def _raised(service: Service, level: Level | None) -> Service:
 def growers(found: Sequence[Level]) -> tuple[Level, ...]:
     """The tenants that take more than now, the largest growth first: they shrink the feasible range."""
     return tuple(sorted((level for level in found if level.growth_bytes > 0), key=lambda level: -level.growth_bytes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The books that a plan is judged against, and how they came about."""
+
+    books: Books
+    now: Books
+    """With the roles supposed and the memory as it is."""
+    against: Against = Against.NOW
+    levels: tuple[Level, ...] = ()
+    peaks: Peaks = Peaks()
+
+    @property
+    def growers(self) -> tuple[Level, ...]:
+        """The tenants that are judged at more than now, the largest growth first."""
+        return growers(self.levels)
+
+
+def view_of(
+    books: Books,
+    peaks: Peaks,
+    against: Against,
+    supposed: Mapping[str, WhatIf],
+    if_loaded: Mapping[str, int],
+) -> View:
+    """The books of one GPU as they are to be judged."""
+    now = with_roles(books, supposed)
+    found = levels(now, peaks, against, if_loaded)
+    judged = now if against is Against.NOW else at_levels(now, found)
+    return View(books=judged, now=now, against=against, levels=found, peaks=peaks)

@@ -49,7 +49,7 @@ def _supposed(service: Service, what_if: WhatIf | None) -> Service:
     return replace(service, role=_ROLES[what_if], what_if=what_if.value)
 
 
-def next_what_if(service: Service, real: Role, now: WhatIf | None) -> WhatIf | None:
+def next_what_if(real: Role, now: WhatIf | None) -> WhatIf | None:
     """The next supposition for a row, in turn; None: as it is."""
     order = [one for one in WhatIf if one.value != real.value]
     turn: list[WhatIf | None] = [None, *order]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from textual.binding import Binding
 
 from gpu_tui import wiring
-from gpu_tui.core.books import Service, keep_books
+from gpu_tui.core.books import keep_books
 from gpu_tui.core.remedies import remedies
 from gpu_tui.core.vllm_errors import error_text
 from gpu_tui.core.what_to_type import what_to_type
@@ -150,14 +150,6 @@ def show_plots(app: GpuTuiApp) -> None:
 def next_plot(app: GpuTuiApp) -> None:
     """The latency panel's next plot."""
     app.run_worker(plots.next_plot(app), group="plots", exclusive=True)
-
-
-def show_processes(app: GpuTuiApp, service: Service) -> None:
-    """Who a service is."""
-    gpu, snapshot = app.explorer.gpu, app.explorer.snapshot
-    if gpu is not None and snapshot is not None:
-        lines = texts.process_lines(service, gpu, snapshot)
-        app.push_screen(TextDialog(f"{service.name}: who it is on GPU {gpu.index}", lines))
 
 
 def choose_gpu(app: GpuTuiApp) -> None:

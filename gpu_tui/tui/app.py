@@ -30,17 +30,19 @@ from gpu_tui.tui.messages import Letterbox, MachineRead
 from gpu_tui.tui.palette import commands_of
 from gpu_tui.tui.planner import Models, Planner
 from gpu_tui.tui.recorder import Recorder
-from gpu_tui.tui.remembering import sample
+from gpu_tui.tui.remembering import all_books, held
 from gpu_tui.tui.replay import Replay
 from gpu_tui.tui.run import Runner
 from gpu_tui.tui.screens.main import MainScreen
 from gpu_tui.tui.styling import DEFAULTS, THEMES, theme_named
 from gpu_tui.tui.telemetry import Telemetry, fault_of
+from gpu_tui.tui.tenants import Tenants
 from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.latency import RunView
 from gpu_tui.view.explorer import Explorer
 from gpu_tui.view.plots import Level
 from gpu_tui.wiring.models import LocalModels
+from gpu_tui.wiring.peaks import if_loaded
 
 TICK_S = 1.0
 """How often ages in the header are brought up to date; nothing is read for it."""
@@ -95,6 +97,8 @@ class GpuTuiApp(App[None]):
         self.advice = Advice(self, self.show_plan)
         targets = settings.evaluator.targets
         self.host = Host(self)
+        self.explorer.if_loaded = if_loaded(settings)
+        self.tenants = Tenants(self.explorer, settings, self.clock, self)
         self.runner = Runner(self.host, self.run_worker)
         self.runner.view = RunView(
             levels=(Level("LLM target", targets.llm_ms), Level("STT target", targets.stt_ms)),
@@ -150,6 +154,7 @@ class GpuTuiApp(App[None]):
         self.recorder.close()
         self.alarms.close()
         self.host.close()
+        self.tenants.close()
 
     # Readings
 
@@ -186,10 +191,12 @@ class GpuTuiApp(App[None]):
     def see(self, snapshot: Snapshot) -> None:
         """Take in one snapshot."""
         self.explorer.see(snapshot)
-        for key, services in sample(snapshot, self.explorer.classifier, self.explorer).items():
-            self.histories.setdefault(key, History()).add(snapshot.taken_monotonic, services)
+        every = all_books(snapshot, self.explorer)
+        for key, books in every.items():
+            self.histories.setdefault(key, History()).add(snapshot.taken_monotonic, held(books))
         if not self._settled and snapshot.gpus:
             self._settle(snapshot)
+        self.tenants.see(snapshot, every)
         self.planner.see(snapshot, self.explorer.books())
 
     def _settle(self, snapshot: Snapshot) -> None:
@@ -276,6 +283,7 @@ class GpuTuiApp(App[None]):
         self.options = replace(self.options, scenario=None, replay=None, demo=True)
         self._settled = False
         self.histories.clear()
+        self.tenants.forget()
         self.recorder.end(self)
         self.replay.leave()
         self.explorer.leave()

@@ -22,6 +22,7 @@ KEYS: list[BindingType] = [
     _bind("right_square_bracket", "edge(1)", "Upper end", "plan.upper-end", "Upper end of the feasible range"),
     _bind("f", "feasible", "Nearest feasible", "plan.feasible", "Nearest utilization that fits"),
     _bind("o", "own", "Server's own", "plan.own", "The running server's own utilization"),
+    _bind("a", "against", "Judge against", "plan.against", "Judge against now, the tenants' peaks, the worst case"),
     _bind("M", "model", "Choose model", "plan.choose-model", "Choose the model and vLLM's flags to plan with"),
     _bind("t", "type", "What to type", "plan.type", "What to type for this plan: flags, systemd, compose, undo"),
     _bind("m", "edit('model-mib')", "Edit model", "plan.model", "Edit the model's memory (MiB)"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpu_tui.core.books import keep_books
+from gpu_tui.core.books import Books, keep_books
 from gpu_tui.core.peaks import series_of
 from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Snapshot
@@ -14,18 +14,26 @@ Sample = Mapping[str, Mapping[str, int | None]]
 """GPU, by its key -> service -> bytes."""
 
 
-def sample(snapshot: Snapshot, rules: Classifier, explorer: Explorer | None = None) -> Sample:
-    """What each service holds now.
+def all_books(snapshot: Snapshot, explorer: Explorer) -> dict[str, Books]:
+    """The books of every GPU, by its key; of the one on show the explorer has them already."""
+    found: dict[str, Books] = {}
+    for gpu in snapshot.gpus:
+        books = explorer.books() if gpu is explorer.gpu else keep_books(snapshot, gpu, explorer.classifier)
+        if books is not None:
+            found[gpu.key] = books
+    return found
+
+
+def held(books: Books) -> Mapping[str, int | None]:
+    """What each service holds."""
+    return {series_of(service, books): service.used_bytes for service in books.services}
+
+
+def sample(snapshot: Snapshot, rules: Classifier) -> Sample:
+    """What each service holds now, on every GPU.
 
     Args:
         snapshot: the machine.
         rules: the services.
-        explorer: has the books of the GPU on show already, when it has just seen this very snapshot.
     """
-    taken: dict[str, Mapping[str, int | None]] = {}
-    for gpu in snapshot.gpus:
-        shown = explorer is not None and gpu is explorer.gpu
-        books = explorer.books() if shown and explorer is not None else keep_books(snapshot, gpu, rules)
-        if books is not None:
-            taken[gpu.key] = {series_of(service, books): service.used_bytes for service in books.services}
-    return taken
+    return {gpu.key: held(keep_books(snapshot, gpu, rules)) for gpu in snapshot.gpus}

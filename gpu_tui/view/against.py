@@ -10,6 +10,7 @@ from gpu_tui.core.checks import Feasible
 from gpu_tui.core.origins import Origin
 from gpu_tui.core.peaks import Peaks
 from gpu_tui.units import format_mib
+from gpu_tui.view.spans import Line
 from gpu_tui.view.text import clean
 
 TITLES = {
@@ -72,3 +73,14 @@ def shrunk(now: Feasible | None, then: Feasible | None, growers: Sequence[Level]
 def span(feasible: Feasible | None) -> str:
     """``0.4940–0.8159``, or none."""
     return "none" if feasible is None else f"{feasible.min:.4f}–{feasible.max:.4f}"
+
+
+def headroom_lines(kept_bytes: int, suggested_bytes: int | None) -> list[Line]:
+    """The headroom in effect, and the one that free memory's own movement suggests."""
+    lines: list[Line] = [[("headroom   ", "dim"), (f"{format_mib(kept_bytes)} MiB are kept free of every plan", "")]]
+    if suggested_bytes is None:
+        told = "none yet: free memory must be watched for a minute first"
+    else:
+        told = f"{format_mib(suggested_bytes)} MiB, by how much free memory moved in 5 min that no service explains"
+    lines.append([("suggested  ", "dim"), (told, "")])
+    return [*lines, [("           set it with [model] headroom_mib or headroom_pct, or check --headroom-mib", "dim")]]

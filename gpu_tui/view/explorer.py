@@ -6,17 +6,21 @@ Values in, values out: no widget, no source, no clock. `report()` is what one ke
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from gpu_tui.core.books import Books, Instance, keep_books
+from gpu_tui.core.against import Against, View, view_of
+from gpu_tui.core.books import Books, Instance, Service, keep_books
 from gpu_tui.core.checks import CheckReport, Feasible, ModelNeed, evaluate, feasible_range
 from gpu_tui.core.choice import HIGHEST_PORT, blocking_fault, find_instance
+from gpu_tui.core.peaks import Peaks
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.planning import Judgement, judge, start_for
 from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Fault, Gpu, Snapshot
 from gpu_tui.core.start import Prediction, StartModel
 from gpu_tui.core.start_inputs import StartInputs
+from gpu_tui.core.what_if import WhatIf, next_what_if
 from gpu_tui.view.bands import STEPS, Bands, bands
 
 PERMILLE = STEPS
@@ -47,10 +51,19 @@ class Explorer:
     """The GPU on show; None takes the first."""
     restarts: int | None = None
     """Pid or port of the vLLM instance chosen to restart."""
+    supposed: dict[str, WhatIf] = field(default_factory=dict)
+    """Roles that services are supposed to have, by name: the plan is judged as if they had."""
+    against: Against = Against.NOW
+    """Which memory of the tenants the plan is judged against."""
+    peaks: Peaks = Peaks()
+    """What is known of the GPU on show."""
+    if_loaded: Mapping[str, int] = field(default_factory=dict)
+    """What the user says services take with their models loaded, bytes by name."""
     snapshot: Snapshot | None = None
     failure: Fault | None = None
     """Why the last read failed; None when it did not."""
     _books: Books | None = field(default=None, repr=False)
+    _view: View | None = field(default=None, repr=False)
     _plan: _Plan | None = field(default=None, repr=False)
 
     def see(self, snapshot: Snapshot) -> None:
@@ -71,10 +84,12 @@ class Explorer:
     def leave(self) -> None:
         """Turn to another machine: nothing of this one stays, not even what was wrong with it."""
         self.snapshot, self.failure, self.gpu_uuid, self.restarts, self.known = None, None, None, None, None
+        self.supposed, self.against, self.peaks = {}, Against.NOW, Peaks()
         self._forget()
 
     def _forget(self) -> None:
         self._books = None
+        self._view = None
         self._plan = None
 
     @property
@@ -99,15 +114,60 @@ class Explorer:
         return None if self.gpu is None else blocking_fault(self.gpu)
 
     def books(self) -> Books | None:
-        """The books of the GPU on show, from the last reading; None before the first."""
+        """The books of the GPU on show as they are, from the last reading; None before the first."""
         gpu = self.gpu
         if self._books is None and gpu is not None and self.snapshot is not None:
             self._books = keep_books(self.snapshot, gpu, self.classifier, self.restarts)
         return self._books
 
+    def view(self) -> View | None:
+        """The books as the plan is judged against them, with what is supposed; None before the first reading."""
+        books = self.books()
+        if self._view is None and books is not None:
+            self._view = view_of(books, self.peaks, self.against, self.supposed, self.if_loaded)
+        return self._view
+
+    def judged_books(self) -> Books | None:
+        """What `view` comes to."""
+        view = self.view()
+        return None if view is None else view.books
+
+    def feasible_now(self) -> Feasible | None:
+        """The range against the memory as it is, where the plan is judged against more."""
+        view, plan = self.view(), self._planned()
+        return None if view is None or plan is None else feasible_range(view.now, plan.need)
+
+    def suppose(self, service: Service) -> WhatIf | None:
+        """Suppose the next role of a row; None: it is again what it is."""
+        books = self.books()
+        real = books.service(service.name) if books is not None else None
+        if real is None:
+            return None
+        new = next_what_if(real.role, self.supposed.get(real.name))
+        self.supposed = {name: one for name, one in self.supposed.items() if name != real.name}
+        if new is not None:
+            self.supposed[real.name] = new
+        self._replan()
+        return new
+
+    def judge_against(self, against: Against) -> None:
+        """Judge against other memory."""
+        self.against = against
+        self._replan()
+
+    def set_peaks(self, peaks: Peaks) -> None:
+        """What is known now of the GPU on show."""
+        self.peaks = peaks
+        if self.against is not Against.NOW:
+            self._replan()
+
+    def _replan(self) -> None:
+        self._view = None
+        self._plan = None
+
     def _planned(self) -> _Plan | None:
         """What a reading and the model come to, whatever the utilization. Kept between readings."""
-        books, gpu = self.books(), self.gpu
+        books, gpu = self.judged_books(), self.gpu
         if self._plan is None and books is not None and gpu is not None:
             start = start_for(self.known, gpu, books, self.need)
             self._plan = _Plan(start=start, need=self.need if start is None else start.need)
@@ -143,7 +203,7 @@ class Explorer:
 
     def judgement(self) -> Judgement | None:
         """Verdict and prediction of the plan; None before the first reading, unknown where it cannot be read now."""
-        books, gpu, plan = self.books(), self.gpu, self._planned()
+        books, gpu, plan = self.judged_books(), self.gpu, self._planned()
         if books is None or gpu is None or plan is None:
             return None
         if self.problem is None:
@@ -154,7 +214,7 @@ class Explorer:
 
     def plan(self) -> Plan | None:
         """All that the judgement rests on; None where nothing can be judged."""
-        books, gpu = self.books(), self.gpu
+        books, gpu = self.judged_books(), self.gpu
         if books is None or gpu is None or self.problem is not None:
             return None
         version = self.known.version if self.known is not None else None

@@ -47,13 +47,14 @@ def service_header(width: int) -> Line:
     return _row(" ", "SERVICE", "PID", "MEMORY", "SHARE", ("ROLE", "dim"), width, tone="dim")
 
 
-def service_line(service: Service, books: Books, width: int) -> Line:
-    """One row: sign, name, pid, memory, share of the GPU as a bar, role and note."""
+def service_line(service: Service, books: Books, width: int, judged: str = "") -> Line:
+    """One row: sign, name, pid, memory, share of the GPU as a bar, role, `judged` (what it is judged at) and note."""
     total = books.total_bytes
     pid = "—" if service.pid is None else str(service.pid)
     if len(service.pids) > 1 or (service.name == OTHER and service.pids):
         pid = f"{len(service.pids)} proc"
     words = role_words(service, listed=books.listed)
+    words = f"{judged} {words}" if judged else words
     role_tone = (
         "warn"
         if service.note or service.what_if

@@ -1,51 +1,16 @@
-"""The peaks of this machine's GPUs: where they are kept, what is known of one, and plans judged against them."""
+"""The peaks of this machine's GPUs: where they are kept, and what is known of one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_tui.config import Settings
-from gpu_tui.core.against import Against, Level, at_levels, growers, levels
-from gpu_tui.core.books import Books
 from gpu_tui.core.peaks import Peaks
 from gpu_tui.core.snapshot import Gpu, Snapshot
-from gpu_tui.core.what_if import WhatIf, with_roles
 from gpu_tui.units import mib_to_bytes
 
 OFF = "off"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """The books that a plan is judged against, and how they came about."""
-
-    books: Books
-    now: Books
-    """With the roles supposed and the memory as it is."""
-    against: Against = Against.NOW
-    levels: tuple[Level, ...] = ()
-    peaks: Peaks = Peaks()
-
-    @property
-    def growers(self) -> tuple[Level, ...]:
-        """The tenants that are judged at more than now, the largest growth first."""
-        return growers(self.levels)
-
-
-def view_of(
-    books: Books,
-    peaks: Peaks,
-    against: Against,
-    supposed: Mapping[str, WhatIf],
-    if_loaded: Mapping[str, int],
-) -> View:
-    """The books of one GPU as they are to be judged."""
-    now = with_roles(books, supposed)
-    found = levels(now, peaks, against, if_loaded)
-    judged = now if against is Against.NOW else at_levels(now, found)
-    return View(books=judged, now=now, against=against, levels=found, peaks=peaks)
 
 
 def if_loaded(settings: Settings) -> dict[str, int]:

@@ -12,6 +12,7 @@ from gpu_tui.cli import cases, exit_codes, learning, output, reading, supposing
 from gpu_tui.cli.check_text import text
 from gpu_tui.cli.main import share
 from gpu_tui.config import Settings
+from gpu_tui.core.against import View
 from gpu_tui.core.books import Books
 from gpu_tui.core.choice import ALL, blocking_fault
 from gpu_tui.core.origins import Origin, OriginKind
@@ -22,7 +23,6 @@ from gpu_tui.core.start_inputs import StartInputs, merged
 from gpu_tui.errors import SourceUnavailable, UsageError
 from gpu_tui.view.text import clean
 from gpu_tui.wiring.asking import Question, asked_inputs, asked_server
-from gpu_tui.wiring.peaks import View
 from gpu_tui.wiring.planning import asked_utilization, plan_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from gpu_tui.tui import actions
+from gpu_tui.tui import actions, supposing
 from gpu_tui.tui.screens.replaying import ReplayingScreen
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class ActionsScreen(ReplayingScreen):
     def action_explain(self) -> None:
         """Explain every figure."""
         actions.explain(self.gpu_app)
+
+    def action_against(self) -> None:
+        """Judge against other memory of the tenants."""
+        supposing.next_against(self.gpu_app)
 
     def action_model(self) -> None:
         """Choose the model to plan with."""

@@ -14,7 +14,7 @@ from textual.widgets import Input
 
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.snapshot import Fault
-from gpu_tui.tui import actions
+from gpu_tui.tui import supposing
 from gpu_tui.tui.bindings import KEYS, REPLAY_KEYS
 from gpu_tui.tui.panels import Panels
 from gpu_tui.tui.planner import PickKind
@@ -96,8 +96,16 @@ class MainScreen(ActionsScreen):
         self.query_one("#checks", CheckBreakdown).show(report, explorer.plan_need)
         self.query_one("#history", HistoryPanel).plan(report.allocation_bytes if report else None)
         told = legend(zones, predicted=explorer.start() is not None)
-        self._label("#slider-box", told)
+        self._label("#slider-box", supposing.shrunk_line(self.gpu_app, self.size.width - 6) or told)
+        self._title(*supposing.titles(self.gpu_app))
         self._label("#checks", model_line(self.gpu_app.planner, explorer))
+
+    def _title(self, services: str, slider: str) -> None:
+        """Titles of the boxes whose content is supposed."""
+        for selector, words in (("#services", services), ("#slider-box", slider)):
+            box = self.query_one(selector)
+            if box.border_title != words:
+                box.border_title = words
 
     def _label(self, selector: str, words: Line) -> None:
         """Words in a box's lower edge; nothing is drawn anew while they stay the same."""
@@ -111,7 +119,8 @@ class MainScreen(ActionsScreen):
             return
         books = self.explorer.books()
         table = self.query_one("#services", ServiceTable)
-        table.show(books, fault)
+        view = self.explorer.view()
+        table.show(view.now if view is not None else books, fault, view.levels if view is not None else ())
         caption = self.explorer.snapshot.caption if self.explorer.snapshot else ""
         if caption != self._caption:
             # A scenario's own words, from a file: text, never markup.
@@ -225,7 +234,14 @@ class MainScreen(ActionsScreen):
 
     @on(ServiceTable.DetailsRequested)
     def _details(self, event: ServiceTable.DetailsRequested) -> None:
-        actions.show_processes(self.gpu_app, event.service)
+        if event.service is None:
+            supposing.show_driver(self.gpu_app)
+        else:
+            supposing.show_service(self.gpu_app, event.service)
+
+    @on(ServiceTable.Supposed)
+    def _supposed(self, event: ServiceTable.Supposed) -> None:
+        supposing.suppose(self.gpu_app, event.service)
 
     @on(ServiceTable.RestartsChosen)
     def _restarts(self, event: ServiceTable.RestartsChosen) -> None:
