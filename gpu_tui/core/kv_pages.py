@@ -9,83 +9,23 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
+from math import lcm
 
 from gpu_tui.core.kv_layout import Bucket, KvLayout
-from gpu_tui.core.model_facts import LayerGroup, LayerKind, ModelFacts, StateShape
+from gpu_tui.core.kv_options import (
+    BLOCK_SIZE,
+    FP8_SPARSE_MLA_BYTES,
+    NVFP4_SPARSE_MLA_BYTES,
+    SPARSE_MLA_BLOCK_SIZE,
+    CacheOptions,
+    effective_dtype,
+    element_bits,
+)
+from gpu_tui.core.kv_states import keeps_every_state, state_blocks, state_bytes
+from gpu_tui.core.model_facts import LayerGroup, LayerKind, ModelFacts
 from gpu_tui.core.vllm_version import NEWEST, Accounting
-
-BLOCK_SIZE = 16
-"""Tokens of a block (`CacheConfig.DEFAULT_BLOCK_SIZE`)."""
-
-KERNEL_BLOCK = 16
-"""Smallest block that the attention kernels of a GPU take (FlashAttention, FlashInfer, Triton); 32 on a CPU."""
-
-SPARSE_MLA_BLOCK_SIZE = 64
-"""Tokens of a block where an indexer selects tokens (FlashMLA's and DeepGEMM's page)."""
-
-ELEMENT_BITS = {
-    "float32": 32,
-    "float16": 16,
-    "half": 16,
-    "bfloat16": 16,
-    "fp8": 8,
-    "fp8_e4m3": 8,
-    "fp8_e5m2": 8,
-    "fp8_inc": 8,
-    "nvfp4": 4.5,
-}
-"""Bits a cached element takes; nvfp4: 4 and one 8-bit scale for 16 elements."""
-
-FP8_SPARSE_MLA_BYTES = 656
-"""``fp8_ds_mla``: 512 fp8 + 4 float32 scales + 64 bfloat16, a token and layer."""
-
-NVFP4_SPARSE_MLA_BYTES = 352
-"""``nvfp4_ds_mla``, a token and layer."""
-
-_DTYPE_IGNORED = {"FalconForCausalLM", "RWForCausalLM"}
-"""Models whose layers are built without a cache configuration (`models/falcon.py`): `--kv-cache-dtype` does nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheOptions:
-    """What of vLLM's flags decides the layout. None: not given."""
-
-    tensor_parallel_size: int = 1
-    pipeline_parallel_size: int = 1
-    decode_context_parallel_size: int = 1
-    block_size: int | None = None
-    kv_cache_dtype: str | None = None
-    dtype: str | None = None
-    max_num_batched_tokens: int = 2048
-    speculative_tokens: int = 0
-    draft_layers: int = 0
-    """Layers of a draft model that keep a cache beside the model's own."""
-    prefix_caching: bool | None = None
-    hybrid_manager: bool = True
-    """False: `--disable-hybrid-kv-cache-manager`, every attention layer keeps all tokens."""
-    state_dtype: str | None = None
-    """`--mamba-cache-dtype`, of recurrent states."""
-    ssm_state_dtype: str | None = None
-    """`--mamba-ssm-cache-dtype`, of their larger part."""
-    kernel_block: int = KERNEL_BLOCK
-    batches_in_flight: int | None = None
-    """Batches scheduled at once; None: as vLLM does on a GPU, with asynchronous scheduling."""
-
-
-def element_bits(dtype: str) -> float | None:
-    """Bits of one cached element; None for a packing that is not known here (``turboquant_…``)."""
-    return ELEMENT_BITS.get(dtype)
-
-
-def effective_dtype(facts: ModelFacts, options: CacheOptions) -> str | None:
-    """The cache's dtype: the flag, else what the checkpoint asks for, else the model's own."""
-    asked = options.kv_cache_dtype
-    if asked not in (None, "auto") and facts.architecture not in _DTYPE_IGNORED:
-        return asked
-    given = options.dtype if options.dtype not in (None, "auto") else None
-    return facts.kv_cache_dtype or given or facts.dtype
 
 
 def kv_layout(facts: ModelFacts, options: CacheOptions, rules: Accounting) -> KvLayout | None:
@@ -98,7 +38,7 @@ def kv_layout(facts: ModelFacts, options: CacheOptions, rules: Accounting) -> Kv
     pages = [_token_bytes(group, options, dtype, bits, rules) for group in kept]
     if not kept or None in pages:
         return None
-    size = _block_size(kept, pages, facts, options)
+    size = _block_size(kept, pages, facts, options, rules)
     # Without the hybrid manager windows count for nothing beside full attention; alone they stay what they are.
     mixed = any(group.kind in (LayerKind.FULL, LayerKind.MLA) for group in kept)
     managed = options.hybrid_manager or not mixed
@@ -139,37 +79,27 @@ def _token_bytes(group: LayerGroup, options: CacheOptions, dtype: str, bits: flo
 
 
 def _block_size(
-    kept: Sequence[LayerGroup], pages: Sequence[int | None], facts: ModelFacts, options: CacheOptions
+    kept: Sequence[LayerGroup],
+    pages: Sequence[int | None],
+    facts: ModelFacts,
+    options: CacheOptions,
+    rules: Accounting,
 ) -> int:
     """Tokens of a block; grown where a recurrent state must fit into it (`_align_hybrid_block_size`)."""
     sparse = any(group.indexer_dim is not None for group in kept)
     size = options.block_size or (SPARSE_MLA_BLOCK_SIZE if sparse else BLOCK_SIZE)
-    states = [_state_bytes(group.state, facts, options) for group in kept if group.state is not None]
+    states = [group.state for group in kept if group.state is not None]
     tokens = [
         page for group, page in zip(kept, pages, strict=True) if page and group.kind in (LayerKind.FULL, LayerKind.MLA)
     ]
     if not states or not tokens:
         return size
+    largest = max(state_bytes(state, facts, options) for state in states)
     step = max(size, options.kernel_block, 128 if any(group.kind is LayerKind.MLA for group in kept) else 0)
-    grown = step * -(-max(states) // (step * tokens[0]))
+    if keeps_every_state(states[0], facts, options, rules):
+        step = lcm(step, states[0].chunk or 1)
+    grown = step * -(-largest // (step * tokens[0]))
     return max(size, -(-grown // options.kernel_block) * options.kernel_block)
-
-
-def _state_bytes(state: StateShape, facts: ModelFacts, options: CacheOptions) -> int:
-    served = options.dtype if options.dtype not in (None, "auto") else facts.dtype
-    model_bytes = _width(options.state_dtype) or _width(served) or 2
-    ranks = options.tensor_parallel_size
-    columns = state.conv_kernel - 1 + options.speculative_tokens
-    channels = state.conv_channels
-    if state.conv_groups % ranks:
-        channels += (ranks - state.conv_groups) * state.group_channels
-    conv = channels // ranks * columns * (_width(options.state_dtype) or state.conv_bytes or model_bytes)
-    return conv + state.ssm_elements // ranks * (_width(options.ssm_state_dtype) or state.ssm_bytes or model_bytes)
-
-
-def _width(dtype: str | None) -> int | None:
-    bits = element_bits(dtype or "auto")
-    return None if bits is None else int(bits // 8)
 
 
 def _bucket(
@@ -182,12 +112,13 @@ def _bucket(
     windows: bool,
 ) -> Bucket:
     if group.kind is LayerKind.STATE and group.state is not None:
+        every = keeps_every_state(group.state, facts, options, rules)
         return Bucket(
             kind=LayerKind.STATE,
             layers=0,
-            page_bytes=_state_bytes(group.state, facts, options),
+            page_bytes=state_bytes(group.state, facts, options),
             block_size=size,
-            fixed_blocks=_state_blocks(group.state, facts, options, rules),
+            fixed_blocks=0 if every else state_blocks(group.state, facts, options, rules),
         )
     if not windows or group.window is None or group.kind in (LayerKind.FULL, LayerKind.MLA):
         kind = LayerKind.MLA if group.kind is LayerKind.MLA else LayerKind.FULL
@@ -210,21 +141,6 @@ def _batches(options: CacheOptions, rules: Accounting) -> int:
     if release < (0, 26, 0):
         return 1
     return stages + 1 if stages == 1 or release >= (0, 30, 0) else stages
-
-
-def _state_blocks(state: StateShape, facts: ModelFacts, options: CacheOptions, rules: Accounting) -> int:
-    """Blocks of state one request holds: with prefix caching the state before and the state now.
-
-    Since 0.32 Mamba2 also keeps the state at a checkpoint of the prefill (#57329). Prefixes are cached by default
-    since 0.26, in models that also have attention (`ModelConfig.is_prefix_caching_supported`); from 0.17 to 0.25 it is
-    assumed where nobody says, for what is published for these releases turns it on.
-    """
-    release = rules.release or NEWEST
-    caching = options.prefix_caching
-    if caching is None:
-        caching = release >= (0, 17, 0) and any(group.kind is not LayerKind.STATE for group in facts.groups)
-    checkpoint = 1 if state.checkpoints and release >= (0, 32, 0) else 0
-    return (2 + checkpoint if caching else 1) + options.speculative_tokens
 
 
 def _stage_ends(facts: ModelFacts, options: CacheOptions) -> list[int]:
@@ -255,14 +171,15 @@ def _add_draft(merged: dict[Bucket, tuple[int, ...]], facts: ModelFacts, options
         return
     last = facts.num_layers or 0
     for bucket, layers in merged.items():
-        if bucket.cap_tokens is None and not bucket.fixed_blocks:
+        if bucket.kind in (LayerKind.FULL, LayerKind.MLA) and bucket.cap_tokens is None:
             merged[bucket] = (*layers, *range(last, last + options.draft_layers))
             return
 
 
 def _pooled(merged: dict[Bucket, tuple[int, ...]], ends: list[int]) -> tuple[tuple[Bucket, ...], int]:
     """Split the layers into block tables; also the bytes of one block over all layers that share its number."""
-    same_tokens = len({(bucket.cap_tokens, bucket.fixed_blocks) for bucket in merged}) == 1
+    needs = {(bucket.cap_tokens, bucket.fixed_blocks, bucket.kind is LayerKind.STATE) for bucket in merged}
+    same_tokens = len(needs) == 1
     if same_tokens:
         # One table for all: layers of different shapes lie beside each other in a block.
         first = next(iter(merged))

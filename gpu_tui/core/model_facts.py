@@ -42,6 +42,8 @@ class StateShape:
     """Mamba2: groups among those channels. Where the ranks do not divide them, each rank keeps one whole."""
     group_channels: int = 0
     """Channels of one such group."""
+    chunk: int | None = None
+    """Mamba and Mamba2: tokens between which a state can be kept; None: states of single blocks only."""
     checkpoints: bool = False
     """Mamba2: with prefix caching a prefill also keeps the state at its last whole block."""
 

@@ -13,6 +13,8 @@ from gpu_tui.core.config_reader import ConfigReader
 from gpu_tui.core.model_facts import StateShape
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_CHUNK, _CHUNK_MAMBA2 = 2048, 256
+"""Tokens of a chunk: where a model has none (`ModelConfig.get_mamba_chunk_size`), and Mamba2's where it is not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,11 @@ def _mamba2(config: ConfigReader, hidden: int) -> StateLayer | None:
         ssm_bytes=_BYTES.get(config.text("mamba_ssm_cache_dtype") or default),
         conv_groups=groups,
         group_channels=2 * states,
-        checkpoints=kind != "plamo2",  # which has a mixer of its own
+        # PLaMo 2 has a mixer of its own.
+        chunk=None
+        if kind == "plamo2"
+        else config.integer("mamba_chunk_size", "chunk_size") or (128 if default else _CHUNK_MAMBA2),
+        checkpoints=kind != "plamo2",
     )
     projections = hidden * (width + channels + heads) + width * hidden
     return StateLayer(shape=shape, projections=projections, rest=channels * (kernel + 1) + 3 * heads + width)
@@ -121,6 +127,6 @@ def _mamba1(config: ConfigReader, hidden: int) -> StateLayer | None:
     width = (config.integer("intermediate_size", "d_inner") if pure else None) or int(expand * hidden)
     kernel = config.integer("conv_kernel", "mamba_d_conv", "d_conv") or 4
     rank = config.integer("time_step_rank", "mamba_dt_rank") or ceil(hidden / 16)
-    shape = StateShape(conv_channels=width, conv_kernel=kernel, ssm_elements=width * states)
+    shape = StateShape(conv_channels=width, conv_kernel=kernel, ssm_elements=width * states, chunk=_CHUNK)
     projections = hidden * 2 * width + width * hidden + width * (rank + 2 * states) + rank * width
     return StateLayer(shape=shape, projections=projections, rest=width * (kernel + 1 + states + 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gpu_tui.core.kv_pages import effective_dtype, element_bits
+from gpu_tui.core.kv_options import effective_dtype, element_bits
 from gpu_tui.core.remedies_values import Remedy, RemedyKind, Tried, attempt, largest
 from gpu_tui.core.start import StartModel
 from gpu_tui.core.start_terms import TermName

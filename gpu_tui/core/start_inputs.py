@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from gpu_tui.core.cards import default_batch, unified_memory
-from gpu_tui.core.kv_pages import CacheOptions
+from gpu_tui.core.kv_options import CacheOptions
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import OriginKind
 from gpu_tui.core.start_setup import NOT_QUANTIZED, Setup, differences

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from gpu_tui.core.kv_pages import CacheOptions
+from gpu_tui.core.kv_options import CacheOptions
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.start_setup import Setup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gpu_tui.core.kv_pages import ELEMENT_BITS
+from gpu_tui.core.kv_options import ELEMENT_BITS
 from gpu_tui.core.serve_options import size
 from gpu_tui.core.start_inputs import StartInputs
 from gpu_tui.core.vllm_version import accounting_of

@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from gpu_tui.core.kv_layout import KvLayout
-from gpu_tui.core.kv_pages import CacheOptions, kv_layout
+from gpu_tui.core.kv_options import CacheOptions
+from gpu_tui.core.kv_pages import kv_layout
 from gpu_tui.core.model_config import facts_from_config
 from gpu_tui.core.model_facts import LayerGroup, LayerKind, ModelFacts, StateShape
 from gpu_tui.core.vllm_version import accounting_of
@@ -25,6 +26,7 @@ VERSIONS = (
     "0.16.0",
     "0.19.1",
     "0.20.2",
+    "0.27.1",
     "0.28.0",
     "0.30.0",
     "0.33.0",
@@ -70,6 +72,8 @@ def models(draw: st.DrawFn) -> ModelFacts:
                 conv_kernel=4,
                 ssm_elements=draw(st.sampled_from([1024, 16384])),
                 ssm_bytes=4,
+                chunk=draw(st.sampled_from([None, 64])),
+                checkpoints=draw(st.booleans()),
             )
             fields = {"state": state}
         elif kind is LayerKind.MLA:

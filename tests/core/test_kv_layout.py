@@ -12,7 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gpu_tui.core.kv_layout import UNLIMITED, KvLayout
-from gpu_tui.core.kv_pages import CacheOptions, kv_layout
+from gpu_tui.core.kv_options import CacheOptions
+from gpu_tui.core.kv_pages import kv_layout
 from gpu_tui.core.model_facts import LayerGroup, LayerKind, ModelFacts
 from gpu_tui.core.vllm_version import TokenRule, accounting_of
 from tests.core.layouts import KNOWN, VERSIONS, drawn_layouts, facts_of, flags, layout_of, layouts, models
@@ -127,6 +128,25 @@ def test_a_window_keeps_the_batches_in_flight(version: str, options: Mapping[str
 def test_states_of_one_request(name: str, version: str, caching: bool | None, blocks: int) -> None:
     layout = layout_of(name, version, prefix_caching=caching)
     assert {bucket.fixed_blocks for bucket in layout.buckets} - {0} == {blocks}
+
+
+@pytest.mark.parametrize(
+    ("version", "caching", "grows"),
+    [
+        ("0.16.0", True, False),
+        ("0.24.0", None, False),
+        ("0.24.0", True, True),
+        ("0.27.1", None, True),
+        ("0.27.1", False, False),
+        ("0.28.0", None, False),
+    ],
+)
+def test_up_to_0_27_every_state_of_mamba2_is_kept(version: str, caching: bool | None, grows: bool) -> None:
+    layout = layout_of("nemotron-h-8b", version, prefix_caching=caching)
+    states = next(bucket for bucket in layout.buckets if bucket.kind is LayerKind.STATE)
+    assert (states.blocks(20 * layout.block_size) == 20) is grows
+    # Blocks of whole chunks (128 tokens) where states are kept at their ends, else of what the kernels take.
+    assert layout.block_size == (1152 if grows else 1040)
 
 
 def test_ranks_that_do_not_divide_mamba2_s_groups_keep_one_each() -> None:

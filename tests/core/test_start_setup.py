@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_tui.core.kv_pages import CacheOptions
+from gpu_tui.core.kv_options import CacheOptions
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.start_inputs import StartInputs, merged, start_options, still_holding

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gpu_tui.core.kv_layout import KvLayout
-from gpu_tui.core.kv_pages import CacheOptions, kv_layout
+from gpu_tui.core.kv_options import CacheOptions
+from gpu_tui.core.kv_pages import kv_layout
 from gpu_tui.core.model_config import facts_from_config
 from gpu_tui.core.model_facts import LayerKind, ModelFacts
 from gpu_tui.core.vllm_version import accounting_of
