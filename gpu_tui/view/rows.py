@@ -63,7 +63,7 @@ def service_line(service: Service, books: Books, width: int, judged: str = "") -
     sign = ("●", f"fg-{service.name}") if service.running else ("○" if books.listed else "?", "dim")
     share = share_bar(service.used_bytes, total)
     memory = _mib_unit(service.used_bytes)
-    short = f"{words} !" if service.note else ""
+    short = f"{words} !" if service.note else f"{judged} {service.what_if}?".lstrip() if service.what_if else ""
     full = f"{words}: {service.note}" if service.note else words
     return _row(sign[0], service.name, pid, memory, share, (full, role_tone), width, hue=sign[1], short=short)
 

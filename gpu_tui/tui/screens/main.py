@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input
 
+from gpu_tui.core.against import Against
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.snapshot import Fault
 from gpu_tui.tui import supposing
@@ -91,7 +92,8 @@ class MainScreen(ActionsScreen):
         report = judgement.report if judgement is not None else None
         zones = explorer.bands()
         self.query_one("#slider", UtilizationSlider).show(explorer.permille, explorer.feasible_permille(), zones)
-        self.query_one("#bars", Bars).show(report)
+        raised = explorer.view() if explorer.against is not Against.NOW and explorer.problem is None else None
+        self.query_one("#bars", Bars).show(report, raised.now if raised is not None else None)
         self.query_one("#verdict", Verdict).show(self.gpu_app.advice.verdict(explorer, judgement))
         self.query_one("#checks", CheckBreakdown).show(report, explorer.plan_need)
         self.query_one("#history", HistoryPanel).plan(report.allocation_bytes if report else None)

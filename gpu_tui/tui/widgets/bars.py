@@ -21,10 +21,11 @@ class Bars(Panel):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._report: CheckReport | None = None
+        self._now: Books | None = None
 
-    def show(self, report: CheckReport | None) -> None:
-        """Draw this verdict."""
-        self._report = report
+    def show(self, report: CheckReport | None, now: Books | None = None) -> None:
+        """Draw this verdict; `now` is the memory as it is, where the verdict is about another."""
+        self._report, self._now = report, now
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
@@ -33,7 +34,7 @@ class Bars(Panel):
         total = report.books.total_bytes if report else None
         if report is None or total is None:
             return [[("now   ", "dim"), ("unknown", "warn")], [("plan  ", "dim"), ("unknown", "warn")]]
-        now, plan = now_segments(report.books), plan_segments(report)
+        now, plan = now_segments(self._now or report.books), plan_segments(report)
         scale = max(total, sum(s.size for s in now), sum(s.size for s in plan))
         unknown: Line = [("unknown: the driver does not report all of it", "warn")]
         cells = max(1, width - _LEFT)
