@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpu_tui.core.books import Books
 from gpu_tui.core.checks import CheckReport
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.view.bars import bar, now_segments, plan_segments
