@@ -67,6 +67,7 @@ def test_headroom_is_kept_and_told(capsys: pytest.CaptureFixture[str], words: tu
     _, told, _ = check(capsys, "--util", "0.5", *words, "--json")
     assert told["headroom_mib"] == pytest.approx(1229, abs=1)
     assert told["feasible"]["max"] == 0.7159  # (10026 − 1229) / 12288, rounded down
+    assert told["checks"][1]["need_mib"] == pytest.approx(6070 + 1229, abs=1)
     assert told["checks"][2]["need_mib"] == pytest.approx(6144 + 1229, abs=1)
     _, told, _ = check(capsys, "--util", "0.5", *words)
     assert "Headroom: 1229 MiB are kept free (assumed: flag --headroom" in told

@@ -64,8 +64,10 @@ def judged(books: Books, peaks: Peaks, against: Against, if_loaded: Mapping[str,
 
 def test_now_window_and_start() -> None:
     keeper = PeakKeeper(window_s=10)
-    for at, size in ((0, 500), (1, 5200), (2, 1068), (20, 900)):
+    for at, size in ((0, 500), (1, 5200), (2, 1068)):
         keeper.add(at, holding(ollama=size))
+    assert keeper.peaks().window["ollama"] == 5200 * MIB
+    keeper.add(20, holding(ollama=900))
     peaks = keeper.peaks()
     assert peaks.alone["ollama"] == Seen(size=5200 * MIB, at=1)
     assert peaks.window["ollama"] == 900 * MIB
