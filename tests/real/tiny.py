@@ -83,6 +83,13 @@ TINY: dict[str, dict[str, Any]] = {
     "window and full, listed": _model(
         "Olmo3", "olmo3", sliding_window=512, layer_types=["sliding_attention"] * 3 + ["full_attention"]
     ),
+    "window and full, 5:4": _model(
+        "Olmo3",
+        "olmo3",
+        num_hidden_layers=9,
+        sliding_window=512,
+        layer_types=["sliding_attention", "full_attention"] * 4 + ["sliding_attention"],
+    ),
     "chunks": _model(
         "Llama4",
         "llama4_text",
