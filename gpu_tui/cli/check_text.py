@@ -173,7 +173,7 @@ def _assumed(report: CheckReport) -> list[str]:
         ("startup overhead", need.startup_overhead_bytes, need.startup_overhead_origin),
     ]
     return [
-        f"  {name:<17} {mib(size):>7} MiB  {origin.source}"
+        f"  {name:<17} {mib(size):>7} MiB  {clean(origin.source, 200)}"
         for name, size, origin in told
         if origin.kind is OriginKind.ASSUMED
     ]

@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn, TextIO
 
 from gpu_tui.cli import exit_codes
 from gpu_tui.errors import GpuTuiError
+from gpu_tui.view.text import clean
 
 _ASCII = {
     ord("✓"): "ok",
@@ -77,7 +78,8 @@ def flush() -> None:
 
 
 def note(text: str) -> None:
-    """Something to know that is not the result, to stderr."""
+    """Something to know that is not the result, to stderr. It may name what others named: files, models, keys."""
+    text = "\n".join(map(clean, text.split("\n")))
     print(f"gpu-tui: {text if can_show_signs(sys.stderr) else text.translate(_ASCII)}", file=sys.stderr)
 
 

@@ -15,6 +15,7 @@ from gpu_tui.telemetry import scenario_file, story
 from gpu_tui.telemetry.scenario_file import EventTable
 from gpu_tui.telemetry.scenario_machine import Scenario, expand
 from gpu_tui.units import mib_to_bytes
+from gpu_tui.view.text import clean
 
 SCENARIOS: tuple[str, ...] = ("kloros", "oom", "h100x8", "lost", "predict")
 """The machines that are shipped. `kloros` is the demo."""
@@ -70,12 +71,19 @@ def load_scenario(name_or_path: str) -> Scenario:
     if name_or_path in SCENARIOS:
         return expand(scenario_file.load(_DATA / f"{name_or_path}.toml"), name_or_path)
     path = Path(name_or_path).expanduser()
-    if path.suffix not in (".toml", ".json") and "/" not in name_or_path and not path.exists():
+    if path.suffix not in (".toml", ".json") and "/" not in name_or_path and not _is_there(path):
         raise ConfigError(
             f"There is no scenario {name_or_path!r}.",
             f"Choose one of {', '.join(SCENARIOS)}, or give the path of a TOML or JSON file.",
         )
-    return expand(scenario_file.load(path), path.name, label=str(path))
+    return expand(scenario_file.load(path), clean(path.name), label=str(path))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # what was typed can be no file's name
+        return False
 
 
 def snapshot_at(scenario: Scenario, t_s: float, seed: int = 0) -> Snapshot:

@@ -41,9 +41,9 @@ def run(args: argparse.Namespace, settings: Settings | None) -> int:
         output.write_json({"schema": SCHEMA, "ok": code == exit_codes.OK, "checks": checks})
     else:
         for finding in findings:
-            output.write(f"{_SIGNS[finding.level]} {finding.name:<14} {finding.message}")
+            output.write(f"{_SIGNS[finding.level]} {finding.name:<14} {clean(finding.message)}")
             if finding.remedy:
-                output.write(f"  {'':<14} -> {finding.remedy}")
+                output.write(f"  {'':<14} -> {clean(finding.remedy)}")
     return code
 
 

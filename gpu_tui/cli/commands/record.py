@@ -14,6 +14,7 @@ from gpu_tui.cli import exit_codes, output
 from gpu_tui.cli.main import COMPLETE_FILE
 from gpu_tui.clock import SystemClock
 from gpu_tui.config import Settings
+from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
     from gpu_tui.telemetry.recording.writer import Progress
@@ -107,11 +108,11 @@ def _summary(progress: Progress) -> str:
     from gpu_tui.telemetry.recording.when import told
 
     if progress.first_at is None or progress.last_at is None:
-        return f"{progress.path}: nothing was recorded"
+        return f"{clean(str(progress.path))}: nothing was recorded"
     count = progress.observations
     size = f"{progress.bytes / 2**20:.1f} MiB" if progress.bytes >= 2**20 else f"{progress.bytes / 1024:.1f} KiB"
     rotated = f", {progress.rotations} full files set aside" if progress.rotations else ""
     return (
-        f"{progress.path}: {count} observation{'' if count == 1 else 's'}, {told(progress.first_at)} to "
+        f"{clean(str(progress.path))}: {count} observation{'' if count == 1 else 's'}, {told(progress.first_at)} to "
         f"{told(progress.last_at)}, {size}{rotated}"
     )

@@ -24,9 +24,16 @@ def older(path: Path) -> list[Path]:
     found: list[Path] = []
     if not path.name:
         return found
-    while len(found) < MOST_FILES and (one := numbered(path, len(found) + 1)).is_file():
+    while len(found) < MOST_FILES and _is_file(one := numbered(path, len(found) + 1)):
         found.append(one)
     return found[::-1]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # what was typed can be no file's name; opening the recording says so
+        return False
 
 
 def open_locked(path: Path) -> int:

@@ -75,7 +75,7 @@ class ReplaySource:
         if seen is None:
             raise ValueError("nothing could be read then")
         when = f"replay {clean(self.recording.path.name, 60)} @ {told(one.at)}"
-        detail = f"{seen.source_detail}, {when}" if seen.simulated else when
+        detail = f"{clean(seen.source_detail)}, {when}" if seen.simulated else when
         return replace(seen, source="replay", source_detail=detail, taken_monotonic=one.t)
 
     def close(self) -> None:
