@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -68,9 +69,18 @@ def unseen(text: str) -> str:
 
 
 _ESCAPE = re.compile(
-    r"\x1b(?:\[(?P<csi>[0-9:;<=>?]*[ -/]*[@-~])|\](?P<osc>\d*)[^\x07\x1b]*(?:\x07|\x1b\\)"
+    r"\x1b(?:\[(?P<csi>[0-9:;<=>?]*[ -/]*[@-~])|\](?P<osc>\d*)(?P<body>[^\x07\x1b]*)(?:\x07|\x1b\\)"
     r"|[PX^_](?P<dcs>[^\x1b]*)\x1b\\|(?P<two>[ -/]*[0-~]))"
 )
+
+
+def copied(body: str) -> bool:
+    """Whether it puts visible text into the clipboard, as the keys that copy do."""
+    try:
+        text = base64.b64decode(body.removeprefix(";c;"), validate=True).decode("utf-8")
+    except ValueError:
+        return False
+    return bool(text) and not unseen(text)
 
 
 def sequences(raw: str) -> tuple[set[str], str]:
@@ -85,7 +95,7 @@ def sequences(raw: str) -> tuple[set[str], str]:
         if csi is not None:
             kinds.add(f"CSI {csi}" if csi[-1] in "hlcnpqtu" else f"CSI {csi[-1]}")
         elif found["osc"] is not None:
-            kinds.add(f"OSC {found['osc']}")
+            kinds.add(f"OSC {found['osc']}{' of visible text' if copied(found['body']) else ''}")
         elif found["dcs"] is not None:
             kinds.add(f"DCS {found['dcs']}")
         else:
