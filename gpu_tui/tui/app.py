@@ -144,7 +144,7 @@ class GpuTuiApp(App[None]):
         self.set_interval(TICK_S, self._tick)
         if self._started is not None:
             self.set_timer(STARTED_S, self._started)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             # Whoever ends us so wants the terminal back as it was, and no child left.
             asyncio.get_running_loop().add_signal_handler(number, self.exit)
 
