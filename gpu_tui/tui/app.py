@@ -41,6 +41,7 @@ from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.latency import RunView
 from gpu_tui.view.explorer import Explorer
 from gpu_tui.view.plots import Level
+from gpu_tui.view.text import clean
 from gpu_tui.wiring.models import LocalModels
 from gpu_tui.wiring.peaks import if_loaded
 
@@ -294,6 +295,7 @@ class GpuTuiApp(App[None]):
 
     def copy(self, text: str) -> None:
         """To the clipboard by OSC 52, which also works over ssh where the terminal allows it."""
+        text = "\n".join(map(clean, text.split("\n")))  # it is pasted into a shell
         self.copy_to_clipboard(text)
         self.notify(f"Copied: {text.splitlines()[0]}")
 
