@@ -71,13 +71,21 @@ class StartLogs:
         self._clock = clock if clock is not None else SystemClock()
         self._journal = journal
 
-    def find(self, pids: Sequence[int], *, path: Path | None = None, started_at: float | None = None) -> FoundLog:
+    def find(
+        self,
+        pids: Sequence[int],
+        *,
+        path: Path | None = None,
+        started_at: float | None = None,
+        who: Keeper | None = None,
+    ) -> FoundLog:
         """The last start that a server's log tells of.
 
         Args:
             pids: the server's pid first, then those of its engine and workers.
             path: where the user says it is; nothing else is looked at then.
             started_at: when the server was started, in seconds since the epoch.
+            who: its unit or container, of a server that is gone; None: found by the pids.
         """
         deadline = self._clock.monotonic() + SECONDS
 
@@ -89,15 +97,19 @@ class StartLogs:
             place = _Place(path=path, source=f"log file {clean(str(path))}", rotated=_rotated(path))
             found = self._file(place, missing, out_of_time)
             return replace(found or FoundLog(remedy=_REMEDY), missing=tuple(missing))
-        found = self._anywhere(pids, started_at, missing, out_of_time)
+        found = self._anywhere(pids, who or self._keeper(pids), started_at, missing, out_of_time)
         if found is None:
             found = FoundLog(remedy=_REMEDY)
         return replace(found, missing=tuple(dict.fromkeys(missing)))
 
     def _anywhere(
-        self, pids: Sequence[int], started_at: float | None, missing: list[str], out_of_time: Callable[[], bool]
+        self,
+        pids: Sequence[int],
+        who: Keeper,
+        started_at: float | None,
+        missing: list[str],
+        out_of_time: Callable[[], bool],
     ) -> FoundLog | None:
-        who = self._keeper(pids)
         outputs = self._outputs(pids)
         if not outputs:
             missing.append("The server's standard output and error are no files that can be read.")
