@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gpu_tui import wiring
@@ -12,6 +13,7 @@ from gpu_tui.core.books import Books, keep_books
 from gpu_tui.core.choice import HIGHEST_PORT, find_instance
 from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.ports import TelemetrySource
 from gpu_tui.units import format_mib
 from gpu_tui.view.text import clean
 
@@ -36,13 +38,20 @@ class Look:
         return keep_books(self.snapshot, gpu, self.rules, self.settings.restarts)
 
 
-def look(options: wiring.Options, settings: Settings, *, default_gpu: str | None = None) -> Look:
+def look(
+    options: wiring.Options,
+    settings: Settings,
+    *,
+    default_gpu: str | None = None,
+    wait: Callable[[TelemetrySource, Clock], Snapshot] | None = None,
+) -> Look:
     """Read the machine once and choose the GPUs.
 
     Args:
         options: which machine.
         settings: which GPU and instance.
         default_gpu: taken where none is chosen; None asks for a choice when there are several.
+        wait: reads until the machine is as it should be; None: the first reading is taken.
 
     Raises:
         SourceUnavailable: it cannot be read, or not in time.
@@ -55,7 +64,7 @@ def look(options: wiring.Options, settings: Settings, *, default_gpu: str | None
 
         for words in replay_notes(source):
             output.note(words)
-    snapshot = wiring.read_once(source, clock)
+    snapshot = wiring.read_once(source, clock) if wait is None else wait(source, clock)
     if snapshot.simulated:
         output.note(f"SIMULATED: scenario {clean(snapshot.source_detail, 80)}, not this machine.")
     if settings.gpu is None and default_gpu is not None:

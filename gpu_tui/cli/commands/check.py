@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gpu_tui import wire, wire_start, wiring
-from gpu_tui.cli import cases, exit_codes, learning, output, reading, supposing
+from gpu_tui.cli import cases, exit_codes, learning, output, quiet, reading, supposing
 from gpu_tui.cli.check_text import text
 from gpu_tui.cli.main import share
 from gpu_tui.config import Settings
@@ -40,6 +40,8 @@ With a model, vLLM's start is predicted from its files: whether it starts, the K
 
 What earlier starts of the model measured is told where gpu-tui has kept them, and corrects the figures with --learned.
 
+Before a start, --wait-quiet 10 reads until no tenant grows or frees any more; vLLM books such memory to itself.
+
 exit codes: 0 valid, 1 not valid, 2 wrong usage or configuration, 3 unknown
 """
 
@@ -68,10 +70,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--learned", action="store_true", help="correct the figures by what past starts here measured (history)"
     )
     supposing.configure(parser)
+    quiet.configure(parser)
     parser.add_argument("--json", action="store_true", help="for a script (schema 1)")
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Judge once, as soon as the memory is steady where that is asked for; see `_run`."""
+    quiet.refuse(args)
+    return quiet.on_unknown(args, lambda: _run(args, settings))
+
+
+def _run(args: argparse.Namespace, settings: Settings) -> int:
     """Judge once.
 
     Raises:
@@ -93,7 +102,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     told = known is not None and known.gpu_memory_utilization is not None
     if args.util is None and not told and not args.options.simulated:
         raise UsageError("--util is missing.", "Say which utilization: gpu-tui check --util 0.50.")
-    seen = reading.look(args.options, settings)
+    seen = reading.look(args.options, settings, wait=quiet.Waiting.of(args, settings))
     for_all = seen.settings.gpu == ALL
     faults = [blocking_fault(gpu) for gpu in seen.gpus]
     if faults[0] is not None and not for_all:
