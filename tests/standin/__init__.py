@@ -16,7 +16,8 @@ In a test, with the fixtures of tests/standin/fixtures.py (loaded by tests/conft
 Faults: `State.init_error` (nvmlInit's code), `Device.error` (every call on it), `State.calls` / `Device.calls` (single
 C functions: ``error(999)``, ``sleep(2.0)``, ``HANG``; a name may end in ``*``), ``standin.unplug()`` (the driver goes
 away), ``standin.env(driver=False)`` (there is no library at all). Memory v1 only: ``Device(v2=False)``; MIG:
-``Device(mig=True, instances=[Device(ids=(3, 0))])``; no per-process memory: ``Process(pid, None)``; MPS and graphics rows: ``Process(pid, 5, "M")``.
+``Device(mig=True, instances=[Device(ids=(3, 0))])``; no per-process memory: ``Process(pid, None)``; MPS and
+graphics rows: ``Process(pid, 5, "M")``.
 
 Without pytest::
 
