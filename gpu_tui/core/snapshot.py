@@ -188,6 +188,8 @@ class Snapshot:
     """A scenario's own id."""
     start: StartInputs | None = None
     """What a scenario tells of the model and of how vLLM is started."""
+    logs: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """What a scenario lets its servers log up to now, by the server's pid; empty for a real machine."""
 
     @property
     def here(self) -> bool:

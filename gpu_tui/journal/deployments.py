@@ -45,7 +45,7 @@ class Deployment:
     vllm_version: str | None = None
     utilization: float | None = None
     outcome: str
-    """``started``, or the kind of failure."""
+    """``started``, the kind of failure, or ``ended``: gone before it served, and nothing says why."""
     source: str
     """What was read, in words."""
     flags: Mapping[str, Any] = field(default_factory=dict)
@@ -56,12 +56,17 @@ class Deployment:
     measured: Mapping[str, Any] = field(default_factory=dict)
     """terms {name: {size_bytes, precision_bytes, source, part_of}}, requested_bytes, kv_cache_bytes, kv_cache_fixed,
     kv_tokens, num_blocks, failure."""
+    watched: Mapping[str, Any] | None = None
+    """Of a start that was watched: phases [{phase, seconds, evidence}], took_s, planned_bytes, peak_bytes, cause,
+    remedy, races [sentences]."""
 
     @property
     def told(self) -> int:
-        """How many figures were measured."""
+        """How much is known of it: figures that were measured, and whether it was watched."""
         rest = [value for key, value in self.measured.items() if key not in ("terms", "kv_cache_fixed")]
-        return len(self.measured.get("terms") or {}) + sum(value is not None for value in rest)
+        seen = self.watched or {}
+        watched = bool(seen) + bool(seen.get("cause"))
+        return len(self.measured.get("terms") or {}) + sum(value is not None for value in rest) + watched
 
     def past_start(self) -> PastStart:
         """As learning takes it."""
@@ -97,7 +102,7 @@ class StoredDeployment:
     deployment: Deployment
 
 
-_JSON = ("flags", "predicted", "measured")
+_JSON = ("flags", "predicted", "measured", "watched")
 _COLUMNS = tuple(one.name for one in fields(Deployment))
 
 
@@ -129,6 +134,8 @@ class Deployments(Journal):
                 return None
             # The first look's time stays: it is the start's name.
             fresh = {name: value for name, value in row.items() if name not in ("started_at", "started_s")}
+            if deployment.watched is None:
+                del fresh["watched"]  # a page from the log alone takes nothing back of what was watched
             pairs = ", ".join(f"{name} = ?" for name in fresh)
             connection.execute(f"UPDATE deployments SET {pairs} WHERE id = ?", (*fresh.values(), number))  # noqa: S608
             return number

@@ -59,10 +59,34 @@ def detailed(stored: StoredDeployment) -> list[str]:
     lines += wrap(f"read      {clean(one.source, 400)}", WIDTH, subsequent_indent=" " * 10)
     if failure := one.measured.get("failure"):
         lines += wrap(f"failure   {clean(str(failure), 600)}", WIDTH, subsequent_indent=" " * 10)
+    lines += _watched(one.watched)
     lines += ["", f"{'':<12}{'measured':>10}{'predicted':>11}   {'band':<17}{'':<10} missed by"]
     lines += [_term(one.measured, one.predicted or {}, name) for name in TERMS if _has(one.measured, name)]
     lines += _whole(one.measured, one.predicted)
     return lines + ([] if one.predicted else ["", "Nothing was predicted: the model's files were not found."])
+
+
+def _watched(told: Mapping[str, Any] | None) -> list[str]:
+    """The phases and the cause of a start that was watched."""
+    if not told:
+        return []
+    phases = [
+        f"{clean(str(_at(one, 'phase')), 20)} {_seconds(_at(one, 'seconds'))} ({clean(str(_at(one, 'evidence')), 20)})"
+        for one in told.get("phases") or ()
+    ]
+    lines = wrap(f"phases    {', '.join(phases)}", WIDTH, subsequent_indent=" " * 10) if phases else []
+    planned, peak = _gib(told.get("planned_bytes")), _gib(told.get("peak_bytes"))
+    lines.append(f"took      {_seconds(told.get('took_s'))}; memory planned {planned} GiB, most held {peak} GiB")
+    for key, words in (("cause", "cause     "), ("remedy", "to do     ")):
+        if told.get(key):
+            lines += wrap(words + clean(str(told[key]), 600), WIDTH, subsequent_indent=" " * 10)
+    for race in told.get("races") or ():
+        lines += wrap(f"race      {clean(str(race), 400)}", WIDTH, subsequent_indent=" " * 10)
+    return lines
+
+
+def _seconds(value: Any) -> str:
+    return "unknown" if not isinstance(value, int | float) else f"{value:.1f} s"
 
 
 def _has(measured: Mapping[str, Any], name: str) -> bool:

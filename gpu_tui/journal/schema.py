@@ -88,7 +88,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             quantization TEXT,
             vllm_version TEXT,
             utilization REAL,
-            outcome TEXT NOT NULL,         -- started, or the kind of failure
+            outcome TEXT NOT NULL,         -- started, the kind of failure, or ended
             source TEXT NOT NULL,          -- what was read, in words
             told INTEGER NOT NULL,         -- how many figures were measured: a page that tells more replaces one
             flags TEXT NOT NULL,           -- from here on JSON
@@ -98,6 +98,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX deployments_by_time ON deployments (started_s, id)",
     ),
+    # A start that was watched: its phases and why it ended, as JSON; null for one whose log alone was read.
+    ("ALTER TABLE deployments ADD COLUMN watched TEXT",),
 )
 
 VERSION = len(MIGRATIONS)

@@ -102,11 +102,16 @@ def snapshot_at(scenario: Scenario, t_s: float, seed: int = 0) -> Snapshot:
             raise SourceUnavailable(
                 event.message or "The simulated driver does not answer.", event.remedy, event.driver.value
             )
-    gpus, processes = scenario.gpus, scenario.processes
+    gpus, processes, at = scenario.gpus, scenario.processes, story.second_of(file.story, t_s)
+    if scenario.late:
+        gpus = tuple(_joined(gpu, scenario.late.get(gpu.index, {}), at) for gpu in gpus)
+        there = {pid for late in scenario.late.values() for pid, from_s in late.items() if from_s <= at}
+        absent = {pid for late in scenario.late.values() for pid in late} - there
+        processes = {pid: info for pid, info in processes.items() if pid not in absent}
     if t_s > 0:
         wanted = story.memory_mib(scenario.base_mib, file.story.waves, active, t_s=t_s, seed=seed)
-        gpus = tuple(_moved(scenario, gpu, wanted, active, t_s, seed) for gpu in scenario.gpus)
-        processes = _still_there(scenario, gpus, wanted)
+        gpus = tuple(_moved(scenario, gpu, wanted, active, t_s, seed) for gpu in gpus)
+        processes = _still_there(scenario, processes, gpus, wanted)
     return Snapshot(
         taken_at=t_s,
         taken_monotonic=t_s,
@@ -122,7 +127,16 @@ def snapshot_at(scenario: Scenario, t_s: float, seed: int = 0) -> Snapshot:
         gpu_memory_utilization=file.vllm.gpu_memory_utilization,
         case_id=file.id,
         start=scenario.start,
+        logs=story.logs(file.story, t_s) if file.story.log else {},
     )
+
+
+def _joined(gpu: Gpu, late: dict[int, float], at: float) -> Gpu:
+    """The device with those that have come by now; what they hold, events say."""
+    there = [GpuProcess(pid=pid, used_bytes=0) for pid, from_s in late.items() if from_s <= at]
+    if not there or gpu.processes is None:
+        return gpu
+    return replace(gpu, processes=tuple(sorted((*gpu.processes, *there), key=lambda process: process.pid)))
 
 
 def _moved(scenario: Scenario, gpu: Gpu, wanted: dict[int, float | None], active: Active, t_s: float, seed: int) -> Gpu:
@@ -188,12 +202,17 @@ def _settled(gpu: Gpu, wanted: dict[int, float | None]) -> tuple[tuple[GpuProces
     return tuple(processes), grown
 
 
-def _still_there(scenario: Scenario, gpus: tuple[Gpu, ...], wanted: dict[int, float | None]) -> dict[int, ProcessInfo]:
+def _still_there(
+    scenario: Scenario,
+    processes: dict[int, ProcessInfo],
+    gpus: tuple[Gpu, ...],
+    wanted: dict[int, float | None],
+) -> dict[int, ProcessInfo]:
     """The process table without those that are gone, or are only known through a device that cannot be read."""
     hidden = {pid for pid, mib in wanted.items() if mib is None}
     if any(gpu.processes is None for gpu in gpus):
         listed = {process.pid for gpu in gpus for process in gpu.processes or ()}
         hidden |= scenario.base_mib.keys() - listed
     if not hidden:
-        return scenario.processes
-    return {pid: info for pid, info in scenario.processes.items() if pid not in hidden}
+        return processes
+    return {pid: info for pid, info in processes.items() if pid not in hidden}

@@ -82,6 +82,8 @@ class ProcessTable(Table, frozen=True):
     """`count` of them on every device; `gpu` is not looked at."""
     step_mib: Mib = 0
     """Process i holds `used_mib` + i × this."""
+    from_s: Seconds | None = None
+    """It comes in this second of the story, with no memory until an event gives it some; not given: it is there."""
 
 
 class ModelTable(Table, frozen=True):
@@ -162,6 +164,15 @@ class EventTable(Table, frozen=True):
     remedy: str = ""
 
 
+class LogTable(Table, frozen=True):
+    """What a server logs in one second of the story."""
+
+    at_s: Seconds
+    pid: Pid
+    """The server's, as in `parents`."""
+    lines: list[str]
+
+
 class StoryTable(Table, frozen=True):
     """How the machine moves after tick 0."""
 
@@ -170,6 +181,8 @@ class StoryTable(Table, frozen=True):
     waves: list[WaveTable] = []
     levels: list[LevelTable] = []
     events: list[EventTable] = []
+    log: list[LogTable] = []
+    """A server whose log says that it serves answers `/health`."""
 
 
 class ScenarioFile(Table, frozen=True):
@@ -270,6 +283,7 @@ _TABLES: dict[str, type[Table]] = {
     "waves": WaveTable,
     "levels": LevelTable,
     "events": EventTable,
+    "log": LogTable,
 }
 
 

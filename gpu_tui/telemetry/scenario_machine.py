@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gpu_tui.core.cards import cuda_total
 from gpu_tui.core.snapshot import Gpu, GpuProcess, ProcessInfo
@@ -32,6 +32,8 @@ class Scenario:
     processes: dict[int, ProcessInfo]
     base_mib: dict[int, float | None]
     """What each process on a GPU holds at tick 0, for its story."""
+    late: dict[int, dict[int, float]] = field(default_factory=dict)
+    """Processes that come later: device -> pid -> second."""
     start: StartInputs | None = None
     """What it tells of the model and of how vLLM is started."""
 
@@ -49,12 +51,18 @@ def expand(file: ScenarioFile, name: str, *, label: str = "") -> Scenario:
     table: dict[int, ProcessInfo] = {parent.pid: _info(parent, parent.pid) for parent in file.parents}
     held: list[dict[int, GpuProcess]] = [{} for _ in tables]
     base: dict[int, float | None] = {}
+    late: dict[int, dict[int, float]] = {}
     for key, process, pid, number, gpu in _each(file.processes, len(tables)):
         if not gpu < len(tables):
             raise ConfigError(f"{label}: {key}.gpu: there is no GPU {gpu}.", f"Allowed: 0 to {len(tables) - 1}.")
         if pid in held[gpu]:
             raise ConfigError(f"{label}: {key}.pid: {pid} is on GPU {gpu} twice.", "A pid appears once per GPU.")
         mib = None if process.used_mib is None else process.used_mib + number * process.step_mib
+        if process.from_s is not None:
+            late.setdefault(gpu, {})[pid] = process.from_s
+            base[pid] = 0
+            table[pid] = _info(process, pid, number=number, gpu=gpu)
+            continue
         held[gpu][pid] = GpuProcess(
             pid=pid,
             used_bytes=None if mib is None else mib_to_bytes(mib),
@@ -67,7 +75,7 @@ def expand(file: ScenarioFile, name: str, *, label: str = "") -> Scenario:
     _check_story(file, base, len(tables), label)
     gpus = tuple(_gpu(i, gpu, held[i], label, file.gpus is not None) for i, gpu in enumerate(tables))
     start = start_inputs(file, name)
-    return Scenario(name=name, file=file, gpus=gpus, processes=table, base_mib=base, start=start)
+    return Scenario(name=name, file=file, gpus=gpus, processes=table, base_mib=base, late=late, start=start)
 
 
 def _each(processes: Sequence[ProcessTable], gpus: int) -> Iterator[tuple[str, ProcessTable, int, int, int]]:
@@ -113,6 +121,10 @@ def _split(cmdline: str) -> tuple[str, ...]:
 
 
 def _check_story(file: ScenarioFile, base: dict[int, float | None], gpus: int, label: str) -> None:
+    known = base.keys() | {parent.pid for parent in file.parents}
+    for i, entry in enumerate(file.story.log):
+        if entry.pid not in known:
+            raise ConfigError(f"{label}: story.log[{i}].pid: there is no process {entry.pid}.", "Name one of parents.")
     moved = [(f"story.waves[{i}]", wave.pids) for i, wave in enumerate(file.story.waves)]
     moved += [(f"story.events[{i}]", event.pids) for i, event in enumerate(file.story.events)]
     for key, pids in moved:

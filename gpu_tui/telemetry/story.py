@@ -27,7 +27,7 @@ def drift(swing: float, period_s: float, jitter: float, *, t_s: float, seed: int
 
 def active_events(story: StoryTable, t_s: float) -> tuple[tuple[EventTable, float], ...]:
     """The events under way, each with the seconds since it began, in the order in which they began."""
-    at = t_s % story.loop_s if story.loop_s else t_s
+    at = second_of(story, t_s)
     found = [
         (event, at - event.at_s)
         for event in story.events
@@ -35,6 +35,20 @@ def active_events(story: StoryTable, t_s: float) -> tuple[tuple[EventTable, floa
     ]
     found.sort(key=lambda pair: pair[0].at_s)
     return tuple(found)
+
+
+def second_of(story: StoryTable, t_s: float) -> float:
+    """The second of the story at this second: it begins anew where it loops."""
+    return t_s % story.loop_s if story.loop_s else t_s
+
+
+def logs(story: StoryTable, t_s: float) -> dict[int, tuple[str, ...]]:
+    """What each server has logged by now."""
+    at, found = second_of(story, t_s), dict[int, tuple[str, ...]]()
+    for entry in sorted(story.log, key=lambda entry: entry.at_s):
+        if entry.at_s <= at:
+            found[entry.pid] = (*found.get(entry.pid, ()), *entry.lines)
+    return found
 
 
 def caption(active: Iterable[tuple[EventTable, float]]) -> str:

@@ -124,26 +124,36 @@ def deployment_of(
     gpu: Gpu,
     *,
     clock: Clock | None = None,
+    watched: Mapping[str, Any] | None = None,
 ) -> Deployment | None:
     """The running server's start as the journal keeps it.
 
-    None while it is under way, when nothing measured is known of it, and when the process does not tell when it was
-    started: then one start could not be told from the next.
+    None while it is under way, when nothing measured is known of it and nobody watched it, and when the process does
+    not tell when it was started: then one start could not be told from the next.
+
+    Args:
+        evidence: what is known of the server.
+        snapshot, books: the machine; `books.chosen` is the server.
+        settings, gpu, clock: the plan's settings, the device, the time it is recorded.
+        watched: as `Deployment.watched`, with ``outcome``; that one stands before what the log says.
     """
     chosen, inputs = books.chosen, evidence.inputs
     outcome = _outcome(evidence)
+    if watched is not None:
+        outcome, inputs = str(watched["outcome"]), inputs or StartInputs()
     info = snapshot.processes.get(chosen.owner_pid) if chosen is not None else None
     if chosen is None or inputs is None or outcome is None or info is None or info.started_at is None:
         return None
     setup = inputs.setup
-    name = evidence.model or setup.model
+    name = evidence.model or setup.model or (None if watched is None else "unknown")
     share = inputs.gpu_memory_utilization
     if share is None and inputs.version is not None:
         share = inputs.rules.default_gpu_memory_utilization
     plan = _blind(inputs, share, snapshot, books, settings, gpu)
     start = plan.start()
     measured = _measured(evidence, inputs, start.layout if start is not None else None)
-    if name is None or not (measured["terms"] or measured["kv_cache_bytes"] or measured["kv_tokens"]):
+    figures = measured["terms"] or measured["kv_cache_bytes"] or measured["kv_tokens"]
+    if name is None or not (figures or watched):
         return None
     from gpu_tui.journal.deployments import Deployment
 
@@ -171,6 +181,7 @@ def deployment_of(
         flags={flag: value for flag, value in told.items() if value is not None},
         predicted=None if start is None else _predicted(plan, start, share),
         measured=measured,
+        watched=watched,
     )
 
 

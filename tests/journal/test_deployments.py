@@ -17,6 +17,7 @@ from gpu_tui.core.start_terms import TermName
 from gpu_tui.journal import Journal, JournalError, JournalRefused, UnknownRun
 from gpu_tui.journal.deployments import Deployment, Deployments
 from gpu_tui.journal.deployments_text import csv_text, deployment_object, detailed, listed
+from gpu_tui.journal.schema import VERSION
 from gpu_tui.units import GIB
 from tests.journal.runs import VERSION_1, run, written
 from tests.journal.starts import START, start
@@ -132,7 +133,37 @@ def test_an_older_file_is_brought_up_and_loses_nothing(path: Path, script: str, 
     with Deployments(path, writable=True) as journal:
         assert journal.record(START) == 1
         assert journal.add(run()) == 2
-    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (3,)
+    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+WATCHED = {
+    "outcome": "max_len_too_long",
+    "phases": [{"phase": "loading", "seconds": 12.5, "evidence": "log"}],
+    "took_s": 14.0,
+    "planned_bytes": 6 * GIB,
+    "peak_bytes": 5 * GIB,
+    "cause": "The KV cache that was left cannot hold one request.",
+    "remedy": "Give it less.",
+    "races": ["whisper grew by 900 MiB"],
+}
+
+
+def test_a_watched_start_takes_the_place_of_its_page_and_keeps_what_was_watched(path: Path) -> None:
+    with Deployments(path, writable=True) as journal:
+        assert journal.record(START) == 1
+        assert journal.record(replace(START, watched=WATCHED, outcome="max_len_too_long")) == 1
+        # A later page from the log alone tells more figures, and nothing of the phases.
+        more = replace(START, measured={**START.measured, "failure": "x", "requested_bytes": 1, "num_blocks": 7})
+        more = replace(more, measured={**more.measured, "kv_tokens": 9, "kv_cache_bytes": 4})
+        journal.record(more)
+        told = journal.start(1)
+    assert told.deployment.watched == WATCHED
+    page = "\n".join(detailed(told))
+    assert "phases    loading 12.5 s (log)" in page
+    assert "took      14.0 s; memory planned 6.00 GiB, most held 5.00 GiB" in page
+    assert "cause     The KV cache" in page
+    assert "race      whisper grew by 900 MiB" in page
+    assert deployment_object(told)["watched"] == WATCHED
 
 
 def test_a_new_file_has_the_same_shape_as_one_brought_up(path: Path, tmp_path: Path) -> None:
@@ -150,7 +181,7 @@ def test_a_new_file_has_the_same_shape_as_one_brought_up(path: Path, tmp_path: P
 
 
 def test_a_newer_and_a_damaged_file_are_refused(path: Path) -> None:
-    written(path, VERSION_2.replace("user_version = 2", "user_version = 4"))
+    written(path, VERSION_2.replace("user_version = 2", f"user_version = {VERSION + 1}"))
     before = path.read_bytes()
     with pytest.raises(JournalRefused, match="newer gpu-tui"):
         Deployments(path, writable=True)
