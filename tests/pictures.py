@@ -45,6 +45,7 @@ async def valid(app: GpuTuiApp, pilot: Any) -> None:
 async def invalid(app: GpuTuiApp, pilot: Any) -> None:
     """The plan that once broke production."""
     await pilot.press("0", "full_stop", "4", "enter")
+    await rest(app, pilot)
 
 
 async def measured(app: GpuTuiApp, pilot: Any) -> None:
@@ -93,6 +94,32 @@ async def runs_plotted(app: GpuTuiApp, pilot: Any) -> None:
     await pilot.pause(0.5)
 
 
+async def rest(app: GpuTuiApp, pilot: Any) -> None:
+    """Until the best way out is told."""
+    await pilot.pause()
+    while app.advice.pending:
+        await pilot.pause(0.02)
+    await pilot.pause()
+
+
+async def too_close(app: GpuTuiApp, pilot: Any) -> None:
+    """A plan that is too close to call."""
+    await pilot.press("0", "full_stop", "7", "3", "enter")
+    await rest(app, pilot)
+
+
+async def explained(app: GpuTuiApp, pilot: Any) -> None:
+    """The same, every term of it."""
+    await too_close(app, pilot)
+    await pilot.press("e", *["down"] * 17)
+
+
+async def to_type(app: GpuTuiApp, pilot: Any) -> None:
+    """What to type for a plan that starts."""
+    await pilot.press("0", "full_stop", "8", "enter", "t")
+    await pilot.pause(0.5)
+
+
 async def gpu_list(app: GpuTuiApp, pilot: Any) -> None:
     """The list of GPUs."""
     await pilot.press("g", "down", "down")
@@ -119,6 +146,10 @@ PICTURES = (
     Picture("voice-turn", "gpu-tui: voice turns", voice),
     Picture("history-compare", "gpu-tui: two runs compared", compared),
     Picture("runs-plotted", "gpu-tui: runs against utilization", runs_plotted),
+    Picture("predicted", "gpu-tui: a predicted start", too_close, scenario="predict"),
+    Picture("explained", "gpu-tui: every term of a start", explained, scenario="predict"),
+    Picture("what-to-type", "gpu-tui: what to type", to_type, scenario="predict"),
+    Picture("predicted-80x24", "gpu-tui: a predicted start at 80×24", too_close, scenario="predict", size=(80, 24)),
     Picture("several-gpus", "gpu-tui: several GPUs", gpu_list, scenario="h100x8"),
     Picture("driver-missing", "gpu-tui: no driver", source=no_driver),
     Picture("small-80x24", "gpu-tui: 80×24", invalid, size=(80, 24)),

@@ -44,6 +44,11 @@ class Advice:
         """The cheapest."""
         return self.remedies[0] if self.remedies else None
 
+    @property
+    def pending(self) -> bool:
+        """Whether the slider has not rested long enough yet."""
+        return self._timer is not None
+
     def verdict(self, explorer: Explorer, judgement: Judgement | None) -> Words:
         """The verdict in words; the best way out follows once the slider rests."""
         plan = explorer.plan() if explorer.predicts else None

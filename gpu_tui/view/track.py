@@ -35,7 +35,7 @@ def legend(zones: Bands | None, *, predicted: bool) -> Line:
     if zones is None:
         return []
     where = "" if zones.starts is None else f" {zones.starts[0] / PERMILLE:.3f}–{zones.starts[1] / PERMILLE:.3f}"
-    line: Line = [(INSIDE, "ok"), (f" starts{where if predicted else ''}  ", "")]
+    line: Line = [(INSIDE, "ok"), (f" starts{where if predicted else ''}  ", "")] if zones.starts is not None else []
     if zones.close:
         line += [(CLOSE, "warn"), (" too close to call  ", "")]
     return [*line, (f"{OUTSIDE} will not start", "")]

@@ -121,7 +121,8 @@ def _way_out(report: CheckReport, nearest: int | None, remedy: Remedy | None) ->
         sign = "→" if remedy.certain else "≈"
         brief = clean(remedy.flags, 120) or f"stop {clean(', '.join(remedy.stopped), 80)}"
         told = clean(remedy.sentence, 400)
-        if remedy.kind is RemedyKind.UTILIZATION and nearest is not None:
+        by_f = nearest is not None and nearest == round(remedy.plan.gpu_memory_utilization * PERMILLE)
+        if remedy.kind is RemedyKind.UTILIZATION and nearest is not None and by_f:
             told = f"f moves to {nearest / PERMILLE:.3f}. {told}"
         return [(f"   {sign} {told}", "")], brief
     if report.status is not Status.INVALID:

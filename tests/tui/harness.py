@@ -19,6 +19,7 @@ from gpu_tui.core.summary import summarize
 from gpu_tui.errors import SourceUnavailable
 from gpu_tui.telemetry.scenario import load_scenario, snapshot_at
 from gpu_tui.tui.app import GpuTuiApp
+from gpu_tui.tui.planner import Models
 from gpu_tui.tui.widgets.latency import RunView
 
 NO_DRIVER = SourceUnavailable(
@@ -58,12 +59,13 @@ def make_app(
     clock: ManualClock | None = None,
     options: wiring.Options | None = None,
     no_color: bool = False,
+    models: Models | None = None,
 ) -> GpuTuiApp:
     """The app on a driven clock: one reading, then nothing moves until the clock does."""
     clock = clock or ManualClock()
     options = options or wiring.Options(scenario=scenario)
     told = Told(answer or (lambda: scenario_at(scenario, clock)))
-    return GpuTuiApp(options, wiring.load_settings(options), source=told, clock=clock, no_color=no_color)
+    return GpuTuiApp(options, wiring.load_settings(options), source=told, models=models, clock=clock, no_color=no_color)
 
 
 def no_driver() -> Snapshot:

@@ -14,6 +14,7 @@ import textual
 from gpu_tui import wiring
 from gpu_tui.clock import ManualClock
 from tests.tui.harness import fill_history, finished_run, make_app, no_driver, scenario_at
+from tests.tui.models import FakeModels
 
 pytestmark = pytest.mark.skipif(
     textual.__version__ != "8.2.8", reason="pictures are drawn by Textual 8.2.8, the version of constraints.txt"
@@ -30,6 +31,14 @@ async def ready(pilot: Any, history: str | None = None) -> None:
     app.telemetry.close()
     if history is not None:
         fill_history(app, history, 280)
+    await rest(pilot)
+
+
+async def rest(pilot: Any) -> None:
+    """Until the slider has rested and the best way out is told."""
+    await pilot.pause()
+    while pilot.app.advice.pending:
+        await pilot.pause(0.02)
     await pilot.pause()
 
 
@@ -41,6 +50,7 @@ def test_plans(snap_compare: Any, size: tuple[int, int], keys: str, scenario: st
         await ready(pilot, scenario)
         if keys:
             await pilot.press(*["full_stop" if key == "." else key for key in keys], "enter")
+            await rest(pilot)
 
     assert snap_compare(make_app(scenario=scenario), terminal_size=size, run_before=steps)
 
@@ -93,5 +103,37 @@ def test_colour_blind_theme(snap_compare: Any) -> None:
     async def steps(pilot: Any) -> None:
         await ready(pilot)
         await pilot.press("0", "full_stop", "4", "enter", "c")
+        await rest(pilot)
 
     assert snap_compare(make_app(), terminal_size=(120, 40), run_before=steps)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", ["", "0.73", "0.6", "0.99", "0.905"])
+def test_predicted_plans(snap_compare: Any, size: tuple[int, int], keys: str) -> None:
+    async def steps(pilot: Any) -> None:
+        await ready(pilot, "predict")
+        if keys:
+            await pilot.press(*["full_stop" if key == "." else key for key in keys], "enter")
+            await rest(pilot)
+
+    assert snap_compare(make_app(scenario="predict", models=FakeModels()), terminal_size=size, run_before=steps)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("key", ["e", "M", "t"])
+def test_dialogs_of_a_predicted_plan(snap_compare: Any, size: tuple[int, int], key: str) -> None:
+    async def steps(pilot: Any) -> None:
+        await ready(pilot, "predict")
+        await pilot.press("0", "full_stop", "7", "3", "enter")
+        await rest(pilot)
+        await pilot.press(key)
+        await pilot.pause(0.3)
+
+    assert snap_compare(make_app(scenario="predict", models=FakeModels()), terminal_size=size, run_before=steps)
+
+
+def test_a_predicted_plan_without_colour(snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = make_app(scenario="predict", no_color=True, models=FakeModels())
+    assert snap_compare(app, terminal_size=(80, 24), run_before=ready)

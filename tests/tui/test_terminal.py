@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -79,6 +80,41 @@ def test_resizing_and_keys_in_the_middle_of_it() -> None:
         assert terminal.quit_code(5) == 0
 
 
+def test_predicting_by_keys_alone_on_a_small_terminal() -> None:
+    with Terminal([*GPU_TUI, "--scenario", "predict"], size=(80, 24)) as terminal:
+        terminal.wait_for("VALID, STARTS", "▒ too close to call", "Qwen/Qwen3-8B")
+        terminal.press("0.73\r")
+        terminal.wait_for("TOO CLOSE TO CALL", "max_len_too_long → --gpu-memory-utilization")
+        terminal.press("e")
+        terminal.wait_for("vLLM would print")
+        terminal.resize(120, 40)
+        terminal.wait_for("− weights", "− cuda graphs")
+        terminal.press("\x1b")
+        terminal.resize(80, 24)
+        terminal.wait_for("TOO CLOSE TO CALL", without=["− weights"])
+        terminal.press("M")
+        terminal.wait_for("Model and flags to plan with", "max-model-len", "Nothing is downloaded")
+        for key in ("\t", "\t", "4096"):
+            # Keys in one burst reach whoever has the focus when they come in: nobody types that fast.
+            terminal.press(key)
+            terminal.read(0.3)
+        terminal.wait_for("max-model-len 4096")
+        terminal.press("\r")
+        terminal.wait_for("≈ VALID, TOO CLOSE TO CALL", without=["Model and flags"])
+        terminal.press("f")
+        terminal.wait_for("VALID, STARTS", without=["INVALID"])
+        terminal.press("t")
+        terminal.wait_for("What to type", "--max-model-len 4096", "now 8192")
+        terminal.press("y")
+        terminal.wait_for("Copied")
+        copied = re.findall(rb"\x1b\]52;c;([A-Za-z0-9+/=]+)", terminal.raw)
+        assert b"--max-model-len 4096" in base64.b64decode(copied[-1])
+        terminal.press("t")
+        terminal.wait_for("Checks", without=["What to type"])
+        terminal.press("q")
+        assert terminal.quit_code(5) == 0
+
+
 COLOUR = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 
 
@@ -89,6 +125,17 @@ def test_no_color_means_no_colour_at_all() -> None:
         terminal.wait_for("✗ INVALID")
         terminal.press("?")
         terminal.wait_for("Keys")
+        assert COLOUR.findall(terminal.raw) == []
+    with Terminal([*GPU_TUI, "--scenario", "predict"], env={"NO_COLOR": "1"}) as terminal:
+        terminal.wait_for("✓ VALID, STARTS", "▒")
+        terminal.press("0.73\r")
+        terminal.wait_for("≈ INVALID, TOO CLOSE TO CALL")
+        terminal.press("M")
+        terminal.wait_for("Model and flags")
+        terminal.press("\x1b")
+        terminal.wait_for("Checks", without=["Model and flags"])
+        terminal.press("e")
+        terminal.wait_for("vLLM would print")
         assert COLOUR.findall(terminal.raw) == []
     with Terminal([*GPU_TUI, "--demo"]) as terminal:
         terminal.wait_for("VALID")

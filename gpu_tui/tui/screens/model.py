@@ -89,7 +89,8 @@ class ModelDialog(ModalScreen[Pick | None]):
         for number, one in enumerate(self._offered):
             line: Line = [(f"{clean(one.name, 56):<40}", ""), (f" {clean(one.where, 60)}", "dim")]
             models.add_option(Option(content([line]), id=f"offer-{number}"))
-        found = f"{len(self._offered)} models" if self._offered else "No model"
+        many = len(self._offered)
+        found = "No model" if not many else "1 model" if many == 1 else f"{many} models"
         self._say(f"{found} in the local Hugging Face cache. Nothing is downloaded.", "dim")
 
     def _say(self, words: str, tone: str) -> None:
