@@ -242,6 +242,7 @@ async def test_the_running_servers_model_is_read_once_and_again_after_a_while() 
         app.telemetry.close()
         for _ in range(3):
             app.see(live(clock)())
+            await pilot.pause(0.05)
         assert len(models.asked) == 1
         clock.advance(REFRESH_S)
         app.see(live(clock)())
