@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_tui.journal import Journal, JournalError, JournalRefused
+from gpu_tui.journal import Journal, JournalError, JournalRefused, schema
 from tests.journal.runs import VERSION_1, llm_samples, run, written
 
 
@@ -45,7 +45,7 @@ def refused(path: Path) -> str:
 
 def test_a_newer_file(path: Path) -> None:
     written(path, VERSION_1.replace("user_version = 1", "user_version = 99"))
-    assert "is of a newer gpu-tui (schema 99, this one knows 3)" in refused(path)
+    assert f"is of a newer gpu-tui (schema 99, this one knows {schema.VERSION})" in refused(path)
 
 
 def test_a_newer_file_whose_writer_was_killed(path: Path) -> None:

@@ -176,7 +176,7 @@ def test_the_default_folder_is_made_another_is_not(tmp_path: Path) -> None:
 
 
 def test_a_file_of_the_first_schema_is_brought_up_and_loses_nothing(path: Path) -> None:
-    assert schema.VERSION == 3
+    assert schema.VERSION == 4
     written(path, VERSION_1)
     with Journal(path) as journal:
         old = journal.get(1)
@@ -190,7 +190,7 @@ def test_a_file_of_the_first_schema_is_brought_up_and_loses_nothing(path: Path) 
         assert journal.add(run()) == 2
         assert [entry.id for entry in journal.entries()] == [2, 1]
         journal.delete(2)
-    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (3,)
+    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
     fresh = path.with_name("fresh.db")
     Journal(fresh, writable=True).close()
     shapes = [
