@@ -102,7 +102,8 @@ def _measured(one: Deployment, look: Look, at_s: float) -> Deployment:
         return one
     loads = used > CONTEXT_BYTES * max(1, len(one.gpus)) if one.from_birth else _grown(one, used)
     if loads and rank(one.phase) < rank(DeployPhase.LOADING):
-        return one.into(DeployPhase.LOADING, at_s, Evidence.MEMORY, f"holds {format_mib(used)} MiB and grows")
+        words = f"holds {format_mib(used)} MiB{' and grows' if (one.slope_bytes_s or 0) > 0 else ''}"
+        return one.into(DeployPhase.LOADING, at_s, Evidence.MEMORY, words)
     full = one.planned_bytes is not None and used >= ALLOCATED * one.planned_bytes
     watched = one.phase is DeployPhase.LOADING and one.span.evidence is Evidence.MEMORY
     # Where the log tells of phases, it tells of this one too, and better.

@@ -17,7 +17,7 @@ from gpu_tui.telemetry.scenario_machine import Scenario, expand
 from gpu_tui.units import mib_to_bytes
 from gpu_tui.view.text import clean
 
-SCENARIOS: tuple[str, ...] = ("kloros", "oom", "h100x8", "lost", "predict")
+SCENARIOS: tuple[str, ...] = ("kloros", "oom", "h100x8", "lost", "predict", "deploy", "race", "night-and-day")
 """The machines that are shipped. `kloros` is the demo."""
 
 _DATA = Path(__file__).with_name("data")
@@ -105,9 +105,9 @@ def snapshot_at(scenario: Scenario, t_s: float, seed: int = 0) -> Snapshot:
     gpus, processes, at = scenario.gpus, scenario.processes, story.second_of(file.story, t_s)
     if scenario.late:
         gpus = tuple(_joined(gpu, scenario.late.get(gpu.index, {}), at) for gpu in gpus)
-        there = {pid for late in scenario.late.values() for pid, from_s in late.items() if from_s <= at}
-        absent = {pid for late in scenario.late.values() for pid in late} - there
-        processes = {pid: info for pid, info in processes.items() if pid not in absent}
+        come = {pid for late in scenario.late.values() for pid, from_s in late.items() if from_s <= at}
+        if come:
+            processes = {**processes, **{pid: scenario.late_infos[pid] for pid in come}}
     if t_s > 0:
         wanted = story.memory_mib(scenario.base_mib, file.story.waves, active, t_s=t_s, seed=seed)
         gpus = tuple(_moved(scenario, gpu, wanted, active, t_s, seed) for gpu in gpus)

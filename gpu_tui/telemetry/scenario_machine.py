@@ -34,6 +34,8 @@ class Scenario:
     """What each process on a GPU holds at tick 0, for its story."""
     late: dict[int, dict[int, float]] = field(default_factory=dict)
     """Processes that come later: device -> pid -> second."""
+    late_infos: dict[int, ProcessInfo] = field(default_factory=dict)
+    """Who they are."""
     start: StartInputs | None = None
     """What it tells of the model and of how vLLM is started."""
 
@@ -52,6 +54,7 @@ def expand(file: ScenarioFile, name: str, *, label: str = "") -> Scenario:
     held: list[dict[int, GpuProcess]] = [{} for _ in tables]
     base: dict[int, float | None] = {}
     late: dict[int, dict[int, float]] = {}
+    infos: dict[int, ProcessInfo] = {}
     for key, process, pid, number, gpu in _each(file.processes, len(tables)):
         if not gpu < len(tables):
             raise ConfigError(f"{label}: {key}.gpu: there is no GPU {gpu}.", f"Allowed: 0 to {len(tables) - 1}.")
@@ -61,7 +64,7 @@ def expand(file: ScenarioFile, name: str, *, label: str = "") -> Scenario:
         if process.from_s is not None:
             late.setdefault(gpu, {})[pid] = process.from_s
             base[pid] = 0
-            table[pid] = _info(process, pid, number=number, gpu=gpu)
+            infos[pid] = _info(process, pid, number=number, gpu=gpu)
             continue
         held[gpu][pid] = GpuProcess(
             pid=pid,
@@ -74,8 +77,16 @@ def expand(file: ScenarioFile, name: str, *, label: str = "") -> Scenario:
             table[pid] = _info(process, pid, number=number, gpu=gpu)
     _check_story(file, base, len(tables), label)
     gpus = tuple(_gpu(i, gpu, held[i], label, file.gpus is not None) for i, gpu in enumerate(tables))
-    start = start_inputs(file, name)
-    return Scenario(name=name, file=file, gpus=gpus, processes=table, base_mib=base, late=late, start=start)
+    return Scenario(
+        name=name,
+        file=file,
+        gpus=gpus,
+        processes=table,
+        base_mib=base,
+        late=late,
+        late_infos=infos,
+        start=start_inputs(file, name),
+    )
 
 
 def _each(processes: Sequence[ProcessTable], gpus: int) -> Iterator[tuple[str, ProcessTable, int, int, int]]:

@@ -7,8 +7,8 @@ just ended; while nothing moves, nothing is asked.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from gpu_tui.clock import Clock
@@ -56,6 +56,8 @@ class Shown:
     watched: Watched = Watched()
     races: tuple[Race, ...] = ()
     """Those that go on."""
+    raced: Mapping[Identity, tuple[str, ...]] = field(default_factory=dict)
+    """What was said of races of each start, those that are over included."""
     tenants: tuple[Tenants, ...] = ()
     at_s: float = 0.0
     wall_s: float = 0.0
@@ -97,7 +99,7 @@ class DeploymentWatch:
 
     def see(self, snapshot: Snapshot) -> News:
         """One reading."""
-        if snapshot.source_detail + snapshot.source != self._source or snapshot.taken_monotonic < self.shown.at_s:
+        if self._is_another(snapshot):
             self._forget(snapshot)
         readable = [gpu for gpu in snapshot.gpus if gpu.processes is not None]
         books = [(gpu, keep_books(snapshot, gpu, self._rules, self._settings.restarts)) for gpu in readable]
@@ -123,8 +125,14 @@ class DeploymentWatch:
         """Nothing more is asked; a file or server that hangs is left behind."""
         self._asker.close()
 
+    def _is_another(self, snapshot: Snapshot) -> bool:
+        """Another machine, a recording that was turned back, or a story that begins anew."""
+        anew = any(len(snapshot.logs.get(pid, ())) < count for pid, (count, _) in self._scripted.items())
+        back = snapshot.taken_monotonic < self.shown.at_s
+        return anew or back or snapshot.source_detail + snapshot.source != self._source
+
     def _forget(self, snapshot: Snapshot) -> None:
-        """Another machine, or a recording that was turned back: what was followed is not of it."""
+        """What was followed is not of this one."""
         self._source = snapshot.source_detail + snapshot.source
         self.shown, self._windows = Shown(), ()
         with self._lock:
@@ -143,6 +151,7 @@ class DeploymentWatch:
         self.shown = Shown(
             watched=watched,
             races=found,
+            raced=dict(self._raced),
             tenants=tenants,
             at_s=snapshot.taken_monotonic,
             wall_s=snapshot.taken_at,
