@@ -28,7 +28,8 @@ class Verdict(Panel):
     def show(self, words: Words) -> None:
         """Show a verdict; the layout is done anew only when its height changes."""
         self._words = words
-        rows = len(self._lines(self.size.width or 80))
+        least = self.styles.min_height
+        rows = max(len(self._lines(self.size.width or 80)), int(least.value) if least is not None else 0)
         if rows != self._rows:
             self.refresh(layout=True)
         self.redraw()
