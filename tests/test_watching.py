@@ -253,21 +253,18 @@ def test_ten_thousand_ticks_of_random_faults_leak_nothing_and_keep_the_order(tmp
     text = f'{RULES}\n[alerting]\nlog = "{log}"\ncommand = ["{script}"]\ntimeout_s = 5\n'
     text += '[[alerts]]\nwhen = "growth"\nabove_mib = 400\nwindow_s = 60\n'
     text += '[[alerts]]\nwhen = "service_gone"\nservice = "kloros"\nfor_s = 3\nlatch = true\n'
+    threads = set(threading.enumerate())
+    descriptors = descriptors_open()
     one = Watched(tmp_path, text, deliver=True)
     dice = random.Random(5)
-    threads, descriptors = 0, Counter[str]()
     for tick in range(10_000):
         one.see(odd(dice), dice.choice([0.0, 0.1, 1.0, 1.0, 30.0]))
         if tick % 977 == 0:
             one.watch.acknowledge()
         if tick % 1999 == 0:
             one.watch.reload(one.settings(text))
-        if tick == 500:
-            threads, descriptors = threading.active_count(), descriptors_open()
     one.watch.close(20.0)
-    until(lambda: threading.active_count() <= threads)
-    with contextlib.suppress(AssertionError):  # what is still being carried; the next line says what stayed
-        until(lambda: not descriptors_open() - descriptors)
+    until(lambda: set(threading.enumerate()) <= threads)  # what waits is still carried
     assert descriptors_open() - descriptors == Counter()
     by_alert: dict[tuple[str | None, str | None], list[EventKind]] = {}
     for event in one.events:
