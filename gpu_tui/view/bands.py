@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gpu_tui.core.planning import Judgement
+from gpu_tui.core.remedies_values import smallest
 from gpu_tui.core.start import Call, Outcome
 
 STEPS = 1000
@@ -66,11 +67,5 @@ def _cache_holds(one: Judgement) -> bool:
 
 def _first(passes: Callable[[int], bool]) -> int:
     """Smallest step that passes a monotone test; one past the last when none does."""
-    low, high = 1, STEPS + 1
-    while low < high:
-        middle = (low + high) // 2
-        if passes(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    step = smallest(1, STEPS, passes)
+    return STEPS + 1 if step is None else step

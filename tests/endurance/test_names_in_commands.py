@@ -19,7 +19,7 @@ from gpu_tui.clock import SystemClock
 from gpu_tui.exporter.latest import Latest
 from gpu_tui.exporter.server import Server
 from gpu_tui.telemetry.poller import Reading
-from gpu_tui.wiring.observing import Assessor
+from gpu_tui.wiring.assessing import Assessor
 from tests.endurance.nasties import MARK, NASTIES, unseen, written
 
 COMMANDS = [
