@@ -18,19 +18,17 @@ from textual.worker import WorkerFailed
 from gpu_tui import wiring
 from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.config import Settings
-from gpu_tui.core.history import History
-from gpu_tui.core.snapshot import Gpu, Snapshot
-from gpu_tui.errors import GpuTuiError
+from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Reading
 from gpu_tui.tui.advice import Advice
 from gpu_tui.tui.alarms import Alarms
 from gpu_tui.tui.host import Host
+from gpu_tui.tui.intake import Intake
 from gpu_tui.tui.messages import Letterbox, MachineRead
 from gpu_tui.tui.palette import commands_of
 from gpu_tui.tui.planner import Models, Planner
 from gpu_tui.tui.recorder import Recorder
-from gpu_tui.tui.remembering import all_books, held
 from gpu_tui.tui.replay import Replay
 from gpu_tui.tui.run import Runner
 from gpu_tui.tui.screens.main import MainScreen
@@ -107,8 +105,7 @@ class GpuTuiApp(App[None]):
         self.replay, self.recorder = Replay(self), Recorder(self.clock)
         self.alarms = Alarms(self)
         self.paused = False
-        self.histories: dict[str, History] = {}
-        self._settled = False
+        self.intake = Intake(self)
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = theme_named(settings, self.available_themes)
@@ -191,35 +188,7 @@ class GpuTuiApp(App[None]):
 
     def see(self, snapshot: Snapshot) -> None:
         """Take in one snapshot."""
-        self.explorer.see(snapshot)
-        every = all_books(snapshot, self.explorer)
-        for key, books in every.items():
-            self.histories.setdefault(key, History()).add(snapshot.taken_monotonic, held(books))
-        if not self._settled and snapshot.gpus:
-            self._settle(snapshot)
-        self.tenants.see(snapshot, every)
-        self.planner.see(snapshot, self.explorer.books())
-
-    def _settle(self, snapshot: Snapshot) -> None:
-        """Once, at the first reading: the GPU asked for, the model's figures, where the slider starts."""
-        self._settled = True
-        try:
-            chosen = wiring.choose_gpus(snapshot, self.settings, self.explorer.classifier)
-            self.explorer.choose_gpu(chosen[0].key)
-        except GpuTuiError as error:
-            if self.settings.gpu is not None:
-                self.notify(str(error), severity="error", timeout=10)
-        self.explorer.set_need(wiring.model_need(self.settings, snapshot))
-        self.planner.settle(snapshot)
-        books = self.explorer.books()
-        if books is not None:
-            utilization, origin = wiring.start_utilization(self.settings, snapshot, books)
-            self.explorer.set_permille(round(utilization * 1000))
-            self.main.utilization_origin = origin
-
-    def history_of(self, gpu: Gpu | None) -> History | None:
-        """What was seen of a GPU."""
-        return None if gpu is None else self.histories.get(gpu.key)
+        self.intake.see(snapshot)
 
     def _tick(self) -> None:
         self.alarms.tick(self.telemetry.stalled_s)
@@ -282,8 +251,7 @@ class GpuTuiApp(App[None]):
             self.notify("This is already a simulated machine.")
             return
         self.options = replace(self.options, scenario=None, replay=None, demo=True)
-        self._settled = False
-        self.histories.clear()
+        self.intake.forget()
         self.tenants.forget()
         self.recorder.end(self)
         self.replay.leave()

@@ -112,10 +112,10 @@ class Replay:
         self._last = answer
         anew, trail = self.source.take_trail()
         if anew:
-            self._app.histories.clear()
+            self._app.intake.histories.clear()
         for t, values in trail:
             for key, services in values.items():
-                self._app.histories.setdefault(key, History()).add(t, services)
+                self._app.intake.histories.setdefault(key, History()).add(t, services)
         return True
 
     def wish(self, wish: Callable[[ReplaySource], object]) -> None:

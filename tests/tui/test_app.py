@@ -442,7 +442,7 @@ async def test_the_history_fills() -> None:
         for _ in range(5):
             clock.advance(1.01)
             await pilot.pause(0.1)
-        history = app.history_of(app.explorer.gpu)
+        history = app.intake.history_of(app.explorer.gpu)
         assert history is not None
         assert len(history) >= 4
         assert "kloros" in history.names()
@@ -610,7 +610,7 @@ async def test_the_history_of_an_instance_is_its_own_whichever_restarts() -> Non
     app = make_app(two_servers)
     async with app.run_test(size=SIZE) as pilot:
         await settle(app, pilot)
-        history = app.history_of(app.explorer.gpu)
+        history = app.intake.history_of(app.explorer.gpu)
         assert history is not None
         assert {"vllm:8001", "vllm:8002"} <= set(history.names())
         assert "judge" not in history.names()

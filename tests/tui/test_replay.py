@@ -237,7 +237,7 @@ async def test_the_memory_panel_shows_what_was_before_a_jump(past: Path) -> None
     app, _ = replaying(past, "@+500s")
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, app, 500)
-        history = app.history_of(app.explorer.gpu)
+        history = app.intake.history_of(app.explorer.gpu)
         assert history is not None
         assert len(history) >= 90
         # The judge was away a while ago: that is on the screen at once.

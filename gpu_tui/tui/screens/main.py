@@ -128,7 +128,7 @@ class MainScreen(ActionsScreen):
             # A scenario's own words, from a file: text, never markup.
             self._caption = caption
             table.border_subtitle = Content(clean(caption, 100))
-        history = self.gpu_app.history_of(self.explorer.gpu)
+        history = self.gpu_app.intake.history_of(self.explorer.gpu)
         report = self.explorer.report()
         self.query_one("#history", HistoryPanel).show(history, books, report.allocation_bytes if report else None)
         self.show_plan()
