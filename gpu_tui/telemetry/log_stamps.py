@@ -10,6 +10,10 @@ from gpu_tui.core.start_values import Phase, StartLog
 SLACK_S = 5.0
 """A stamp may lie so far outside the start it belongs to: its second is cut, and clocks differ a little."""
 
+DAY_S = 86400.0
+"""A stamp without a year that lies further ahead is last year's; a container's clock may run in any zone."""
+
+_YEAR = re.compile(r"\d{4}-")
 _FRACTION = re.compile(r"[.,](\d{1,9})")
 _OWN = "%Y-%m-%d %H:%M:%S"
 
@@ -17,8 +21,8 @@ _OWN = "%Y-%m-%d %H:%M:%S"
 def phase_times(log: StartLog, started_at: float | None, now: float, zone: tzinfo | None = None) -> dict[Phase, float]:
     """Seconds since the epoch of each phase whose stamp can be read and lies within this start.
 
-    vLLM's own stamps bear neither year nor zone: they are read in this machine's zone, then in UTC, as a container's
-    clock usually runs.
+    vLLM's own stamps bear neither year nor zone: they are read in this machine's zone and in UTC, as a container's
+    clock usually runs. The reading that tells of more phases counts, then the one that begins nearest to the process.
 
     Args:
         log: the start.
@@ -28,15 +32,18 @@ def phase_times(log: StartLog, started_at: float | None, now: float, zone: tzinf
     """
     if started_at is None:
         return {}
-    for where in (zone, UTC):
-        found: dict[Phase, float] = {}
-        for one in log.phases:
-            told = seconds_of(one.timestamp, now, where) if one.timestamp is not None else None
-            if told is not None and started_at - SLACK_S <= told <= now + SLACK_S:
-                found[one.phase] = min(told, now)
-        if found:
-            return found
-    return {}
+    readings = [_read(log, started_at, now, where) for where in (zone, UTC)]
+    return max(readings, key=lambda found: (len(found), -min(found.values(), default=0.0)))
+
+
+def _read(log: StartLog, started_at: float, now: float, zone: tzinfo | None) -> dict[Phase, float]:
+    """The phases within this start, by one zone."""
+    found: dict[Phase, float] = {}
+    for one in log.phases:
+        told = seconds_of(one.timestamp, now, zone) if one.timestamp is not None else None
+        if told is not None and started_at - SLACK_S <= told <= now + SLACK_S:
+            found[one.phase] = min(told, now)
+    return found
 
 
 def seconds_of(stamp: str, now: float, zone: tzinfo | None = None) -> float | None:
@@ -52,23 +59,16 @@ def seconds_of(stamp: str, now: float, zone: tzinfo | None = None) -> float | No
         at = at.replace(tzinfo=zone) if zone is not None else at.astimezone()
     try:
         seconds = at.timestamp()
-    except (ValueError, OverflowError):
+        if seconds > now + DAY_S and not _YEAR.match(whole):
+            seconds = at.replace(year=at.year - 1).timestamp()  # in January a stamp of December is last year's
+    except (ValueError, OverflowError):  # also 29 February of a year that has none
         return None
-    seconds += float(f"0.{fraction[1]}") if fraction else 0.0
-    # In January a stamp of December is last year's.
-    return seconds if seconds <= now + 86400 or re.match(r"\d{4}-", whole) else _last_year(at)
+    return seconds + (float(f"0.{fraction[1]}") if fraction else 0.0)
 
 
 def _parsed(whole: str, year: int) -> datetime:
-    if re.match(r"\d{4}-", whole):
+    if _YEAR.match(whole):
         return datetime.fromisoformat(whole)
     if re.match(r"\d\d-", whole):
         return datetime.strptime(f"{year}-{whole}", _OWN)  # noqa: DTZ007 - the zone is put on by the caller
     return datetime.strptime(f"{year} {whole}", "%Y %b %d %H:%M:%S")  # noqa: DTZ007
-
-
-def _last_year(at: datetime) -> float | None:
-    try:
-        return at.replace(year=at.year - 1).timestamp()
-    except ValueError:  # 29 February
-        return None
