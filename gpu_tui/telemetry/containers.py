@@ -35,6 +35,7 @@ _NAMESPACE = ("io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespac
 _NAME = ("io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name")
 _IMAGE = ("io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName", "nerdctl/image-name")
 """Annotations and labels by which containerd's CRI plugin, CRI-O, dockershim and nerdctl tell the same."""
+_COMPOSE = ("com.docker.compose.service", "io.podman.compose.service")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class Named:
     image: str | None = None
     pod: str | None = None
     namespace: str | None = None
+    compose_service: str | None = None
     source: str | None = None
     """Where it was read: a file, or a socket."""
 
@@ -75,6 +77,13 @@ class Containers:
                 self._known.clear()
             known = self._known[who.container] = self._find(who.container, uid)
         return known
+
+    def compose_service(self, who: Keeper, uid: int | None = None) -> str | None:
+        """The compose service whose container this is, by its labels; None where nothing that may be read tells it."""
+        if who.container is None:
+            return None
+        found = (one.compose_service for one in self._answers(who.container, uid))
+        return next((service for service in found if service is not None), None)
 
     def _find(self, container: str, uid: int | None) -> Named:
         best = Named()
@@ -196,6 +205,7 @@ def _joined(best: Named, other: Named) -> Named:
         image=best.image or other.image,
         pod=best.pod or other.pod,
         namespace=best.namespace or other.namespace,
+        compose_service=best.compose_service or other.compose_service,
         source=best.source or other.source,
     )
 
@@ -207,16 +217,22 @@ def _of_inspect(told: Any, source: str) -> Named:
     labels = _of_labels(_table(config.get("Labels")), source)
     name = labels.name or _words(str(table.get("Name") or "").lstrip("/"))
     image = labels.image or _words(config.get("Image"))
-    if name is None and image is None:
+    if name is None and image is None and labels.compose_service is None:
         return Named()
-    return Named(name=name, image=image, pod=labels.pod, namespace=labels.namespace, source=source)
+    return _joined(labels, Named(name=name, image=image, source=source))
 
 
 def _of_labels(labels: dict[str, Any], source: str) -> Named:
     def first(keys: tuple[str, ...]) -> str | None:
         return next((words for key in keys if (words := _words(labels.get(key))) is not None), None)
 
-    found = Named(name=first(_NAME), image=first(_IMAGE), pod=first(_POD_NAME), namespace=first(_NAMESPACE))
+    found = Named(
+        name=first(_NAME),
+        image=first(_IMAGE),
+        pod=first(_POD_NAME),
+        namespace=first(_NAMESPACE),
+        compose_service=first(_COMPOSE),
+    )
     return Named() if found == Named() else _joined(found, Named(source=source))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.telemetry.cgroups import keeper
+from gpu_tui.telemetry.containers import Containers
 
-_MOST_BYTES = 256 * 1024
-_LABEL = "com.docker.compose.service"
+_MOST_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,38 +21,27 @@ class Manager:
     user_unit: bool = False
     """The unit belongs to a user's manager."""
     compose_service: str | None = None
-    """By the container's label; Docker lets only root read it."""
+    """By the container's label, which Docker's files tell root and its socket tells the group ``docker``."""
 
 
-def manager_of(pid: int, root: Path = Path("/")) -> Manager:
-    """What /proc/PID/cgroup and Docker's own files tell; empty where neither can be read.
+def manager_of(pid: int, root: Path = Path("/"), clock: Clock | None = None) -> Manager:
+    """What /proc/PID/cgroup and the container's runtime tell; empty where neither can be read.
+
+    Reads files, and a runtime's socket: not for a UI's own thread.
 
     Args:
         pid: of the server.
         root: stands in for the file system's in tests.
+        clock: for a socket that does not answer.
     """
-    told = _read(root / "proc" / str(pid) / "cgroup")
-    if told is None:
-        return Manager()
-    who = keeper(told)
-    if who.container is not None:
-        return Manager(compose_service=_compose_service(root / "var/lib/docker/containers" / who.container))
-    return Manager(unit=who.unit, user_unit=who.user is not None)
-
-
-def _compose_service(folder: Path) -> str | None:
+    process = root / "proc" / str(pid)
     try:
-        labels = json.loads(_read(folder / "config.v2.json") or "")["Config"]["Labels"]
-        service = labels.get(_LABEL)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    return service if isinstance(service, str) else None
-
-
-def _read(path: Path) -> str | None:
-    """The beginning of a file; None where it is not there or may not be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES).decode("utf-8", "replace")
+        with (process / "cgroup").open("rb") as file:
+            told = file.read(_MOST_BYTES).decode("utf-8", "replace")
+        uid = process.stat().st_uid
     except OSError:
-        return None
+        return Manager()  # gone, or hidden: then it says nothing
+    who = keeper(told)
+    if who.container is None:
+        return Manager(unit=who.unit, user_unit=who.user is not None)
+    return Manager(compose_service=Containers(clock or SystemClock(), root).compose_service(who, uid))

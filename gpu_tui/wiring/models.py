@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_tui.clock import Clock
-from gpu_tui.core import vllm
 from gpu_tui.core.books import Books
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.snapshot import Snapshot
-from gpu_tui.core.what_to_type import RunningServer
-from gpu_tui.view.text import mask_cmdline
+from gpu_tui.core.what_to_type_values import RunningServer
 from gpu_tui.wiring.evidence import Evidence, Seeker, model_facts
+from gpu_tui.wiring.serving import running_server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +26,16 @@ class OfferedModel:
 
 
 class LocalModels:
-    """The models of this machine."""
+    """The models of this machine.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: for the ages of what is read.
+        root: stands in for the file system's in tests.
+    """
+
+    def __init__(self, clock: Clock, root: Path = Path("/")) -> None:
         self._seeker = Seeker(clock)
+        self._root = root
 
     def running(self, snapshot: Snapshot, books: Books) -> Evidence:
         """What the instance that restarts tells of itself; empty for a simulated machine."""
@@ -52,9 +57,5 @@ class LocalModels:
         return tuple(sorted((OfferedModel(name=one.name, where=one.where) for one in found), key=lambda one: one.name))
 
     def server(self, snapshot: Snapshot, books: Books) -> RunningServer | None:
-        """The server that restarts; None where its command line is not known."""
-        chosen = books.chosen
-        info = vllm.server_of(chosen.pids[0], snapshot.processes) if chosen is not None and chosen.pids else None
-        if info is None or not info.cmdline:
-            return None
-        return RunningServer(argv=info.cmdline, masked=mask_cmdline(info.cmdline))
+        """The server that restarts, with its unit or compose service; None where its command line is not known."""
+        return running_server(snapshot, books, self._root)

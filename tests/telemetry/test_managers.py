@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from gpu_tui.clock import ManualClock
 from gpu_tui.telemetry.managers import Manager, manager_of
+from tests.telemetry.test_places import ID, Runtime, serving
 
 CONTAINER = "0123456789abcdef" * 4
 
@@ -36,6 +38,28 @@ def test_a_unit_of_a_user(tmp_path: Path) -> None:
 def test_a_compose_service_by_its_container_s_label(tmp_path: Path) -> None:
     labels = {"com.docker.compose.service": "llm", "com.docker.compose.project": "box"}
     root = _root(tmp_path, f"0::/system.slice/docker-{CONTAINER}.scope\n", {"Config": {"Labels": labels}})
+    assert manager_of(42, root) == Manager(compose_service="llm")
+
+
+def test_a_compose_service_by_its_runtime_s_socket() -> None:
+    labels = {"com.docker.compose.service": "llm"}
+    with serving(
+        Runtime({"Name": "/box-llm-1", "Config": {"Image": "vllm", "Labels": labels}}), "run/docker.sock"
+    ) as root:
+        _root(root, f"0::/system.slice/docker-{ID}.scope\n")
+        assert manager_of(42, root, ManualClock()) == Manager(compose_service="llm")
+
+
+def test_podman_s_own_label_beside_a_store_that_tells_none(tmp_path: Path) -> None:
+    root = _root(tmp_path, f"0::/machine.slice/libpod-{CONTAINER}.scope/container\n")
+    store = root / "var/lib/containers/storage/overlay-containers"
+    store.mkdir(parents=True)
+    named = {"id": CONTAINER, "names": ["llm_1"], "metadata": json.dumps({"image-name": "vllm"})}
+    (store / "containers.json").write_text(json.dumps([named]))
+    assert manager_of(42, root) == Manager()
+    bundle = root / "run/containerd/io.containerd.runtime.v2.task/default" / CONTAINER
+    bundle.mkdir(parents=True)
+    (bundle / "config.json").write_text(json.dumps({"annotations": {"io.podman.compose.service": "llm"}}))
     assert manager_of(42, root) == Manager(compose_service="llm")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 from gpu_tui.clock import ManualClock
 from gpu_tui.core.books import Books
@@ -30,6 +31,8 @@ class FakeModels:
         self.error: GpuTuiError | None = None
         self.asked: list[int | None] = []
         self.found: dict[str, ModelFacts] = {"tiny": FACTS}
+        self.root = Path("/nowhere")
+        """Stands in for the file system's: who runs a server is read below it."""
         self.go = threading.Event()
         self.go.set()
 
@@ -50,4 +53,4 @@ class FakeModels:
         return (OfferedModel(name="tiny", where="the Hugging Face cache"),)
 
     def server(self, snapshot: Snapshot, books: Books) -> RunningServer | None:
-        return LocalModels(ManualClock()).server(snapshot, books)
+        return LocalModels(ManualClock(), self.root).server(snapshot, books)

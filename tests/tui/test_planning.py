@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -288,6 +289,27 @@ async def test_what_to_type_is_copied_block_by_block() -> None:
         assert "Nothing is copied by 9" in str([one.message for one in app._notifications])
         await pilot.press("t")
         assert not isinstance(app.screen, CommandDialog)
+
+
+async def test_what_to_type_holds_the_live_servers_drop_in_and_its_undo(tmp_path: Path) -> None:
+    clock, models = ManualClock(), FakeModels()
+    models.root = tmp_path
+    app = make_app(live(clock), clock=clock, models=models)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        books = app.explorer.books()
+        assert books is not None
+        assert books.chosen is not None
+        (tmp_path / f"proc/{books.chosen.owner_pid}").mkdir(parents=True)
+        (tmp_path / f"proc/{books.chosen.owner_pid}/cgroup").write_text("0::/system.slice/vllm.service\n")
+        await pilot.press("0", "full_stop", "4", "enter", "t")
+        await until(pilot, lambda: isinstance(app.screen, CommandDialog), "the dialog")
+        told = shown(app)
+        assert "/etc/systemd/system/vllm.service.d/gpu-tui.conf" in told
+        assert "Undo" in told
+        assert "rm /etc/systemd/system/vllm.service.d/gpu-tui.conf && systemctl daemon-reload" in told
+        await pilot.press("1")
+        assert app.clipboard.startswith("[Service]")
 
 
 async def test_resizing_in_the_middle_keeps_verdict_and_picker_whole() -> None:
