@@ -72,6 +72,16 @@ def test_a_command_loads_what_it_needs(statement: str, allowed: set[str]) -> Non
     assert loaded(statement) <= allowed
 
 
+def test_a_plain_check_loads_nothing_of_what_it_may_have_to_learn_or_type() -> None:
+    told = "import gpu_tui.cli.commands.check, json, sys; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=60, check=True)
+    modules = set(json.loads(done.stdout))
+    assert "gpu_tui.cli.learning" in modules
+    assert (
+        not {f"gpu_tui.{name}" for name in ("core.what_to_type", "core.start_evidence", "wiring.deployments")} & modules
+    )
+
+
 def test_the_watch_sees() -> None:
     assert loaded("import textual, aiohttp, platformdirs, sqlite3, prometheus_client") >= {
         "textual",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +10,16 @@ from gpu_tui import wiring
 from gpu_tui.cli import output
 from gpu_tui.config import Settings
 from gpu_tui.core.plan import Plan
-from gpu_tui.core.serve_options import options_of
-from gpu_tui.core.start_evidence import inputs_of_options
 from gpu_tui.core.start_setup import Setup
-from gpu_tui.core.what_to_type import RunningServer
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.units import wire_mib
 from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
     from gpu_tui.core.learned import Learned, Seen
+    from gpu_tui.core.what_to_type_values import RunningServer
+
+Running = Callable[[], "RunningServer | None"]
 
 FLAG = "--learned"
 
@@ -33,7 +34,7 @@ class Lesson:
     applied: bool
 
 
-def lesson(plan: Plan, settings: Settings, running: RunningServer | None, *, apply: bool) -> tuple[Plan, Lesson | None]:
+def lesson(plan: Plan, settings: Settings, running: Running, *, apply: bool) -> tuple[Plan, Lesson | None]:
     """The plan, corrected where the user asks for it, and what was learned.
 
     A journal that cannot be read costs no verdict, unless its lesson is what was asked for.
@@ -41,16 +42,18 @@ def lesson(plan: Plan, settings: Settings, running: RunningServer | None, *, app
     Args:
         plan: what is judged.
         settings: which journal, and the configured model's name.
-        running: the server that restarts, for a plan that names no model.
+        running: tells the server that restarts, for a plan that names no model.
         apply: the user's word for it.
 
     Raises:
         JournalRefused, JournalError: with `apply`, the journal cannot be read.
     """
-    planned = _planned(plan, settings, running)
     path = wiring.journal_path(settings)
-    # Most machines have no journal: `check` then loads no SQLite.
-    found = _found(settings, planned, plan, apply=apply) if path is not None and path.exists() else None
+    kept = path is not None and path.exists()
+    if not kept and not apply:
+        return plan, None  # as on most machines: `check` then loads nothing for it
+    planned = _planned(plan, settings, running)
+    found = _found(settings, planned, plan, apply=apply) if kept else None
     start = plan.start()
     if found is not None and start is not None:
         # What is measured needs no correction.
@@ -73,13 +76,19 @@ def _nothing(found: Learned | None, planned: Setup) -> str:
     return f"Nothing is learned {what} yet: gpu-tui history --deployments lists what is known."
 
 
-def _planned(plan: Plan, settings: Settings, running: RunningServer | None) -> Setup:
+def _planned(plan: Plan, settings: Settings, running: Running) -> Setup:
     setup = plan.inputs.setup if plan.inputs is not None else Setup()
     if setup.model is not None:
         return setup
     if settings.model.name is not None:
         return replace(setup, model=settings.model.name)
-    return setup if running is None else inputs_of_options(options_of(running.argv)).setup
+    server = running()
+    if server is None:
+        return setup
+    from gpu_tui.core.serve_options import options_of
+    from gpu_tui.core.start_evidence import inputs_of_options
+
+    return inputs_of_options(options_of(server.argv)).setup
 
 
 def _found(settings: Settings, planned: Setup, plan: Plan, *, apply: bool) -> Learned | None:

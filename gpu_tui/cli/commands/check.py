@@ -150,7 +150,7 @@ def _judged(
         plan = plan_of(util, settings, seen.snapshot, gpu, view.books, inputs, asked=known is not None)
         lesson = None
         if seen.snapshot.here:
-            plan, lesson = learning.lesson(plan, settings, _server(seen, Question(), book), apply=learn)
+            plan, lesson = learning.lesson(plan, settings, partial(_server, seen, Question(), book), apply=learn)
         judged.append((plan, plan.judge(), lesson, view))
     if known is not None and any(one.start is None for _, one, _, _ in judged):
         raise UsageError(
