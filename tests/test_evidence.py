@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from gpu_tui.clock import ManualClock
+from gpu_tui.core.checks import ModelNeed
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import OriginKind
+from gpu_tui.core.plan import Plan
 from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.core.start_evidence import inputs_of_options
 from gpu_tui.core.start_inputs import still_holding
 from gpu_tui.core.start_log import parse_start_log
 from gpu_tui.core.start_terms import TermName
+from gpu_tui.core.what_to_type import RunningServer, what_to_type
 from gpu_tui.errors import GpuTuiError, ModelError
 from gpu_tui.telemetry.start_logs import FoundLog
 from gpu_tui.units import GIB
@@ -101,6 +104,20 @@ def test_terms_are_bound_to_the_flags_of_that_start() -> None:
     under = {one.under for one in found.inputs.given.values()}
     assert [one and (one.max_num_seqs, one.max_model_len, one.version) for one in under] == [(64, 4096, "0.10.2")]
     assert not still_holding(found.inputs, "NVIDIA A100", 80 * GIB)[1]
+
+
+def test_flags_that_the_server_chose_by_itself_are_told_apart_from_those_it_was_given() -> None:
+    world = World(pages={"/metrics": METRICS})
+    found = world.seek(machine(f"{SERVE} --max-num-seqs 64"))
+    assert found.inputs is not None
+    assert found.inputs.in_effect is not None
+    given_or_chosen = {"max_num_seqs": 64, "max_model_len": 4096, "gpu_memory_utilization": 0.92}
+    assert found.inputs.in_effect.items() >= given_or_chosen.items()
+    plain = Plan(
+        gpu_memory_utilization=0.92, gpu=gpu(), books=books_of(machine()), base=ModelNeed(), inputs=found.inputs
+    )
+    argv = tuple(f"{SERVE} --max-num-seqs 64".split())
+    assert what_to_type(plain, plain.judge(), RunningServer(argv=argv, masked=argv)).flags == ()
 
 
 def test_without_files_the_log_s_weights_are_enough() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from gpu_tui.core.cards import default_batch, unified_memory
 from gpu_tui.core.kv_options import CacheOptions
@@ -62,6 +63,9 @@ class StartInputs:
     """The user's own floor in place of one request of max_model_len."""
     learned: Mapping[TermName, Correction] | None = None
     """Corrections from past starts. Only the user's word puts them here."""
+    in_effect: Mapping[str, Any] | None = None
+    """The flags that the running server has, by the names here, whoever chose them: by the same command line vLLM
+    comes to them again."""
 
     @property
     def rules(self) -> Accounting:
@@ -98,15 +102,28 @@ class StartInputs:
         )
 
     def measured_here(self) -> StartInputs:
-        """The same, whose measured terms are bound to these very flags."""
+        """The same as a running server has it: measured terms are bound to these very flags, which are in effect."""
         setup = self.setup
         given = {
             name: replace(one, under=setup) if one.origin.kind is OriginKind.MEASURED else one
             for name, one in self.given.items()
         }
-        return replace(self, given=given)
+        flags = {name: told for name in _FLAGS if (told := getattr(self, name)) is not None}
+        return replace(self, given=given, in_effect=flags or None)
 
 
+_FLAGS = (
+    "gpu_memory_utilization",
+    "max_model_len",
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "kv_cache_dtype",
+    "block_size",
+    "enforce_eager",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "kv_cache_memory_bytes",
+)
 _PLAIN = tuple(f.name for f in fields(StartInputs) if f.name not in ("given",))
 
 

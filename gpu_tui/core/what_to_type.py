@@ -6,6 +6,9 @@ environment variables, so that every text can be shown, copied and run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.planning import Judgement
 from gpu_tui.core.remedies_flags import PINNED_SINCE
@@ -49,30 +52,42 @@ def what_to_type(plan: Plan, judgement: Judgement, server: RunningServer | None 
 
 def _flags(plan: Plan, now: ServeOptions, *, running: bool) -> tuple[Flag, ...]:
     flags: list[Flag] = []
+    inputs = plan.inputs
+    chosen = _chosen(inputs, now) if inputs is not None and running else {}
     given = now.gpu_memory_utilization
-    before = given if given is not None or not running else plan.rules.default_gpu_memory_utilization
+    before = given
+    if given is None and running:
+        before = chosen.get("gpu_memory_utilization", plan.rules.default_gpu_memory_utilization)
     if plan.gpu_memory_utilization != before:
         told = None if given is None else f"{given:g}"
         flags.append(Flag(name="--gpu-memory-utilization", value=f"{plan.gpu_memory_utilization:g}", now=told))
-    inputs = plan.inputs
     if inputs is None:
         return tuple(flags)
     length = AUTO if inputs.fit_max_model_len else inputs.max_model_len
-    if length is not None and length != now.max_model_len:
+    if length is not None and length not in (now.max_model_len, chosen.get("max_model_len")):
         flags.append(Flag(name="--max-model-len", value=_length(length), now=_told(_length(now.max_model_len))))
-    flags += _plain(inputs, now)
-    if inputs.enforce_eager is not None and inputs.enforce_eager != bool(now.enforce_eager):
+    flags += _plain(inputs, now, chosen)
+    eager = chosen.get("enforce_eager", bool(now.enforce_eager))
+    if inputs.enforce_eager is not None and inputs.enforce_eager != eager:
         name = "--enforce-eager" if inputs.enforce_eager else "--no-enforce-eager"
         flags.append(Flag(name=name, value=None))
     return tuple(flags)
 
 
-def _plain(inputs: StartInputs, now: ServeOptions) -> list[Flag]:
+def _chosen(inputs: StartInputs, now: ServeOptions) -> dict[str, Any]:
+    """Flags in effect that the command line does not give: vLLM comes to them by itself, or by a file it names."""
+    in_effect = inputs.in_effect or {}
+    return {name: value for name, value in in_effect.items() if getattr(now, name, None) is None}
+
+
+def _plain(inputs: StartInputs, now: ServeOptions, chosen: Mapping[str, Any]) -> list[Flag]:
     flags = []
     for field in _NUMBERS:
         wanted, before = getattr(inputs, field), getattr(now, field)
-        if wanted is None or wanted == before or (before is None and wanted in ("auto", 1)):
+        if wanted is None or wanted == chosen.get(field, before):
             continue
+        if before is None and field not in chosen and wanted in ("auto", 1):
+            continue  # vLLM's own default
         name = f"--{field.replace('_', '-')}"
         flags.append(Flag(name=name, value=str(wanted), now=_told(before)))
     return flags

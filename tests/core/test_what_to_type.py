@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from gpu_tui.core.checks import ModelNeed
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.serve_options import options_of
+from gpu_tui.core.start_inputs import StartInputs, merged
 from gpu_tui.core.start_terms import cuda_graphs
 from gpu_tui.core.what_to_type import Flag, Recipe, RecipeKind, RunningServer, WhatToType, what_to_type
 from gpu_tui.core.what_to_type_words import compose_item, shell, systemd, variables, with_flags, words_of
@@ -53,6 +54,26 @@ def test_only_what_differs_is_typed() -> None:
     same = typed(plan, server("--gpu-memory-utilization", "0.85", "--max-model-len", "8K", "--enforce-eager"))
     assert same.flags == ()
     assert same.flags_text == ""
+
+
+CHOSEN = StartInputs(block_size=1056, max_num_seqs=256, kv_cache_dtype="fp8", gpu_memory_utilization=0.75)
+
+
+def test_what_the_server_chose_by_itself_is_not_typed() -> None:
+    plan = qwen(0.75, enforce_eager=True)
+    assert plan.inputs is not None
+    # As a running server's command line, log and metrics tell it together.
+    inputs = merged(plan.inputs, CHOSEN).measured_here()
+    running = server("--max-num-seqs", "64")
+    assert names(typed(replace(plan, inputs=inputs), running)) == ["--max-num-seqs 256"]
+    other = replace(inputs, block_size=32, max_model_len=4096, enforce_eager=False, kv_cache_dtype="auto")
+    changed = typed(replace(plan, inputs=other, gpu_memory_utilization=0.9), running)
+    assert changed.flags_text == (
+        "--gpu-memory-utilization 0.9 --max-model-len 4096 --max-num-seqs 256 --kv-cache-dtype auto --block-size 32 "
+        "--no-enforce-eager"
+    )
+    # Of a server that is not known all of it must be said.
+    assert "--block-size 1056" in names(typed(replace(plan, inputs=inputs)))
 
 
 def test_vllm_s_own_default_is_not_typed() -> None:
