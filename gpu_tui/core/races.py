@@ -9,12 +9,13 @@ that frees makes its KV cache too large, or ends the start with "Error in memory
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
 
 from gpu_tui.core.books import Service
 from gpu_tui.core.deployment import Deployment, DeployPhase, Evidence, Identity
+from gpu_tui.core.services import OTHER
 from gpu_tui.core.start import CONTEXT_BYTES
 from gpu_tui.core.vllm_version import accounting_of
 from gpu_tui.units import MIB, format_mib
@@ -76,6 +77,16 @@ class Tenants:
     services: tuple[Service, ...] = field(default_factory=tuple)
 
 
+def tenants_of(gpu: str, services: Sequence[Service], deployments: Sequence[Deployment]) -> Tenants:
+    """The services of a GPU, those that are followed by the name of their deployment.
+
+    The books call whoever is the largest by the rule's name, so that a server's name there may change while it runs.
+    """
+    names = {pid: one.name for one in deployments for pid in one.pids}
+    named = (next((names[pid] for pid in service.pids if pid in names), service.name) for service in services)
+    return Tenants(gpu=gpu, services=tuple(replace(one, name=name) for one, name in zip(services, named, strict=True)))
+
+
 def exposed(one: Deployment) -> bool:
     """Whether memory that others move now would be booked to this start, or may be."""
     return one.phase in _WINDOW and one.in_motion
@@ -104,6 +115,18 @@ def races(
             kept.append(window)
             found += _moved(one, window, held, moving)
     return tuple(kept), tuple(found)
+
+
+def others(one: Deployment, gpus: Sequence[Tenants]) -> tuple[str, ...]:
+    """The other services that hold memory of this one's GPUs, by name; the crowd of unknown ones is not named."""
+    found = [
+        service.name
+        for each in gpus
+        if each.gpu in one.gpus
+        for service in each.services
+        if service.running and service.name != OTHER and not set(one.pids).intersection(service.pids)
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def hands_off(one: Deployment, tenants: Sequence[str]) -> str | None:

@@ -17,7 +17,7 @@ from gpu_tui.core.books import Books, keep_books
 from gpu_tui.core.deployment import Deployment, DeployPhase, Identity
 from gpu_tui.core.deployments import Change, Told, Watched, follow, servers_of
 from gpu_tui.core.family import family_ports
-from gpu_tui.core.races import Race, Tenants, Window, races
+from gpu_tui.core.races import Race, Tenants, Window, exposed, others, races, tenants_of
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start_log import parse_start_log
 from gpu_tui.core.start_values import Phase
@@ -44,9 +44,11 @@ class News:
     changes: tuple[Change, ...] = ()
     races: tuple[Race, ...] = ()
     """Those that began with it."""
+    over: tuple[Race, ...] = ()
+    """Those that ended with it."""
 
     def __bool__(self) -> bool:
-        return bool(self.changes or self.races)
+        return bool(self.changes or self.races or self.over)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +61,28 @@ class Shown:
     raced: Mapping[Identity, tuple[str, ...]] = field(default_factory=dict)
     """What was said of races of each start, those that are over included."""
     tenants: tuple[Tenants, ...] = ()
+    began_s: float | None = None
+    """Since when it is watched; None before the first reading."""
     at_s: float = 0.0
     wall_s: float = 0.0
+    simulated: bool = False
+
+    @property
+    def exposed(self) -> tuple[tuple[Deployment, tuple[str, ...]], ...]:
+        """Starts that hands must be kept off now, the latest first, each with the other services on its GPUs."""
+        return tuple((one, others(one, self.tenants)) for one in reversed(self.watched.now) if exposed(one))
+
+    @property
+    def in_motion(self) -> bool:
+        """Whether a server is between its start and serving."""
+        return any(one.in_motion for one in self.watched.now)
+
+    def wall_at(self, at_s: float) -> float:
+        """A monotonic instant in seconds since the epoch."""
+        return self.wall_s - (self.at_s - at_s)
+
+
+_Begun = tuple[tuple[Race, ...], tuple[Race, ...]]
 
 
 class DeploymentWatch:
@@ -114,12 +136,16 @@ class DeploymentWatch:
             blind=blind,
             simulated=snapshot.simulated,
         )
-        begun = self._race(watched, snapshot, books)
+        begun, over = self._race(watched, snapshot, books)
         if snapshot.here:
             self._remember(watched, snapshot)
             self._ask(watched, snapshot)
             self._keep(changes, snapshot)
-        return News(changes=changes, races=begun)
+        return News(changes=changes, races=begun, over=over)
+
+    def reload(self, settings: Settings) -> None:
+        """Other settings from now on; what is followed stays."""
+        self._settings, self._rules = settings, classifier(settings)
 
     def close(self) -> None:
         """Nothing more is asked; a file or server that hangs is left behind."""
@@ -129,22 +155,23 @@ class DeploymentWatch:
         """Another machine, a recording that was turned back, or a story that begins anew."""
         anew = any(len(snapshot.logs.get(pid, ())) < count for pid, (count, _) in self._scripted.items())
         back = snapshot.taken_monotonic < self.shown.at_s
-        return anew or back or snapshot.source_detail + snapshot.source != self._source
+        return anew or back or _name_of(snapshot) != self._source
 
     def _forget(self, snapshot: Snapshot) -> None:
         """What was followed is not of this one."""
-        self._source = snapshot.source_detail + snapshot.source
+        self._source = _name_of(snapshot)
         self.shown, self._windows = Shown(), ()
         with self._lock:
             self._told.clear()
         for known in (self._last_seen, self._keepers, self._looked_after, self._raced, self._scripted):
             known.clear()
 
-    def _race(self, watched: Watched, snapshot: Snapshot, books: list[tuple[Gpu, Books]]) -> tuple[Race, ...]:
-        tenants = tuple(Tenants(gpu=gpu.key, services=book.services) for gpu, book in books)
+    def _race(self, watched: Watched, snapshot: Snapshot, books: list[tuple[Gpu, Books]]) -> _Begun:
+        tenants = tuple(tenants_of(gpu.key, book.services, watched.now) for gpu, book in books)
         self._windows, found = races(self._windows, watched.now, tenants)
         going = {race.key for race in self.shown.races}
         begun = tuple(race for race in found if race.key not in going)
+        over = tuple(race for race in self.shown.races if race.key not in {each.key for each in found})
         for race in begun:
             said = self._raced.get(race.who, ())
             self._raced[race.who] = (*said, race.words)[:MOST_RACES]
@@ -153,10 +180,12 @@ class DeploymentWatch:
             races=found,
             raced=dict(self._raced),
             tenants=tenants,
+            began_s=snapshot.taken_monotonic if self.shown.began_s is None else self.shown.began_s,
             at_s=snapshot.taken_monotonic,
             wall_s=snapshot.taken_at,
+            simulated=snapshot.simulated,
         )
-        return begun
+        return begun, over
 
     # What is known beside the memory
 
@@ -237,6 +266,12 @@ class DeploymentWatch:
         words = keep(one, seen, self._settings, said, clock=self._clock, rules=self._rules)
         if words is not None:
             self._tell(words)
+
+
+def _name_of(snapshot: Snapshot) -> str:
+    """Which machine; a replay's instant is no part of it."""
+    detail = snapshot.source_detail
+    return snapshot.source + (detail.rpartition(" @ ")[0] if snapshot.source == "replay" else detail)
 
 
 def _ask_of(one: Deployment, snapshot: Snapshot) -> Ask:

@@ -1,0 +1,142 @@
+"""What a watched start is called, and what is told of it once: words for rows, toasts and lines of `gpu-tui watch`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpu_tui.core.deployment import Deployment, DeployPhase
+from gpu_tui.core.deployment_causes import cause
+from gpu_tui.core.deployments import Change, ChangeKind
+from gpu_tui.core.races import Race, hands_off
+from gpu_tui.units import format_mib
+from gpu_tui.view.text import clean
+
+NAMES = {
+    DeployPhase.STOPPED: "stopped",
+    DeployPhase.RUNNING: "was running",
+    DeployPhase.STARTING: "process",
+    DeployPhase.LOADING: "loading",
+    DeployPhase.PROFILING: "profiling",
+    DeployPhase.CAPTURING: "capturing graphs",
+    DeployPhase.SERVING: "serving",
+    DeployPhase.FAILED: "died",
+    DeployPhase.GONE: "gone",
+}
+"""Each phase as it stands on the timeline."""
+
+_DOES = {
+    DeployPhase.STARTING: "has a process and holds no weights yet",
+    DeployPhase.LOADING: "loads its weights",
+    DeployPhase.PROFILING: "compiles and profiles its memory",
+    DeployPhase.CAPTURING: "has its KV cache and captures graphs",
+}
+
+
+def name_of(phase: DeployPhase, one: Deployment) -> str:
+    """A phase's name; a server that is gone before it ever served has died."""
+    if phase is DeployPhase.GONE and one.from_birth and not one.served:
+        return NAMES[DeployPhase.FAILED]
+    return NAMES[phase]
+
+
+def duration(seconds: float) -> str:
+    """``6 s``, ``1 min 14 s``, ``2 h 05 min``: as exact as readings a second apart."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if whole or seconds == 0 else "<1 s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def mib(size: int | None) -> str:
+    """``6134 MiB``; ``unknown`` for None."""
+    return "unknown" if size is None else f"{format_mib(size)} MiB"
+
+
+def against_plan(size: int | None, planned: int | None) -> str:
+    """``224 MiB under the plan``; empty where either is not known."""
+    if size is None or planned is None:
+        return ""
+    over = size - planned
+    return f"{mib(abs(over))} {'over' if over > 0 else 'under'} the plan" if over else "as planned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """One thing worth telling."""
+
+    title: str
+    words: str
+    severity: str = "information"
+    """``information``, ``warning`` or ``error``, as toasts have it."""
+
+
+def change_words(change: Change, others: Sequence[str], now_s: float) -> str:
+    """What a reading changed, a sentence or two.
+
+    Args:
+        change: the deployment that went on.
+        others: the other services on its GPUs.
+        now_s: the reading's instant.
+    """
+    one = change.deployment
+    name, phase = clean(one.name, 40), one.phase
+    if change.kind is ChangeKind.EXPLAINED or phase is DeployPhase.FAILED:
+        return _died(one, now_s)
+    if change.kind is ChangeKind.BEGAN:
+        off = hands_off(one, [clean(other, 40) for other in others])
+        port = "" if one.port is None else f", port {one.port}"
+        began = f"{name} starts (pid {one.who.pid}{port})."
+        return began if off is None else f"{began} {clean(off, 300)}"
+    if phase is DeployPhase.SERVING:
+        if not one.from_birth:
+            return f"{name} serves."
+        held = ", ".join(filter(None, (mib(one.used_bytes), against_plan(one.used_bytes, one.planned_bytes))))
+        return f"{name} serves after {duration(one.took_s(now_s))}: it holds {held}."
+    if phase is DeployPhase.GONE:
+        return _gone(one, now_s)
+    return f"{name} {_DOES.get(phase, NAMES[phase])} ({clean(one.span.words, 60)})."
+
+
+def _died(one: Deployment, now_s: float) -> str:
+    told = cause(one)
+    kind = "" if one.failure is None else f" ({one.failure.kind.value})"
+    words = f"{clean(one.name, 40)} died after {duration(one.took_s(now_s))}{kind}."
+    return words if told is None else f"{words} {' '.join(told)}"
+
+
+def _gone(one: Deployment, now_s: float) -> str:
+    if one.from_birth and not one.served:
+        return _died(one, now_s)
+    name = clean(one.name, 40)
+    served = next((span for span in one.spans if span.phase is DeployPhase.SERVING), None)
+    if served is None or not one.from_birth:
+        return f"{name} is gone; it held {mib(one.used_bytes)}."
+    return f"{name} is gone after it served for {duration(served.duration_s(now_s))}; it held {mib(one.used_bytes)}."
+
+
+def change_news(change: Change, others: Sequence[str], now_s: float) -> News | None:
+    """The change as a toast; None where it is not worth one."""
+    one, words = change.deployment, change_words(change, others, now_s)
+    name = clean(one.name, 40)
+    if change.kind is ChangeKind.EXPLAINED or name_of(one.phase, one) == NAMES[DeployPhase.FAILED]:
+        return News(title=f"✗ {name} died", words=words, severity="error")
+    if change.kind is ChangeKind.BEGAN:
+        return News(title=f"{name} starts", words=words, severity="warning")
+    if one.phase is DeployPhase.SERVING:
+        return News(title=f"✓ {name} serves", words=words) if one.from_birth else None
+    if one.phase is DeployPhase.GONE:
+        return News(title=f"{name} is gone", words=words, severity="warning")
+    return None
+
+
+def race_words(race: Race) -> str:
+    """What runs against what, and what (not) to do."""
+    return clean(f"{race.words} {race.advice}", 400)
+
+
+def race_news(race: Race) -> News:
+    """A race as a toast."""
+    return News(title="! Race for the GPU's memory", words=race_words(race), severity="error")
