@@ -25,6 +25,7 @@ from gpu_tui.tui.advice import Advice
 from gpu_tui.tui.alarms import Alarms
 from gpu_tui.tui.host import Host
 from gpu_tui.tui.intake import Intake
+from gpu_tui.tui.letting_go import let_go
 from gpu_tui.tui.messages import Letterbox, MachineRead
 from gpu_tui.tui.palette import commands_of
 from gpu_tui.tui.planner import Models, Planner
@@ -191,6 +192,7 @@ class GpuTuiApp(App[None]):
         self.intake.see(snapshot)
 
     def _tick(self) -> None:
+        let_go()
         self.alarms.tick(self.telemetry.stalled_s)
         hanging = self.telemetry.hanging_fault()
         if hanging is not None and not self.paused:
