@@ -8,7 +8,6 @@ from typing import TypeVar
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -24,7 +23,9 @@ from gpu_tui.tui.styling import COLOUR_BLIND, content
 from gpu_tui.tui.texts import model_line
 from gpu_tui.tui.widgets.alerts import AlertLine
 from gpu_tui.tui.widgets.bars import Bars
+from gpu_tui.tui.widgets.caption import CaptionLine
 from gpu_tui.tui.widgets.checks import LARGEST_MIB, CheckBreakdown, MibInput
+from gpu_tui.tui.widgets.hands_off import HandsOffLine
 from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.history import HistoryPanel
 from gpu_tui.tui.widgets.keys import Keys
@@ -51,7 +52,6 @@ class MainScreen(ActionsScreen):
         self.explorer = explorer
         self.utilization_origin = Origin(kind=OriginKind.ASSUMED, source="default")
         self.panels = Panels()
-        self._caption = ""
         self._labels: dict[str, Line] = {}
 
     def compose(self) -> ComposeResult:
@@ -59,6 +59,8 @@ class MainScreen(ActionsScreen):
         yield Header(id="header")
         yield ReplayBar(self.replay_to, id="replay")
         yield AlertLine(id="alerts")
+        yield HandsOffLine(id="hands-off")
+        yield CaptionLine(id="caption")
         with Horizontal(id="top"):
             yield _titled(ServiceTable(id="services"), "Production services")
             yield _titled(HistoryPanel(id="history"), "Memory, last 5 min")
@@ -81,6 +83,7 @@ class MainScreen(ActionsScreen):
         """Choose the layout for this size."""
         self.panels.fit(self, event.size)
         self.query_one(Verdict).max_rows = 4 if event.size.height >= 30 else 3
+        self._show_caption()
         self.show_plan()
 
     def show_plan(self) -> None:
@@ -123,15 +126,19 @@ class MainScreen(ActionsScreen):
         table = self.query_one("#services", ServiceTable)
         view = self.explorer.view()
         table.show(view.now if view is not None else books, fault, view.levels if view is not None else ())
-        caption = self.explorer.snapshot.caption if self.explorer.snapshot else ""
-        if caption != self._caption:
-            # A scenario's own words, from a file: text, never markup.
-            self._caption = caption
-            table.border_subtitle = Content(clean(caption, 100))
+        self._show_caption()
         history = self.gpu_app.intake.history_of(self.explorer.gpu)
         report = self.explorer.report()
         self.query_one("#history", HistoryPanel).show(history, books, report.allocation_bytes if report else None)
         self.show_plan()
+
+    def _show_caption(self) -> None:
+        """A line of its own where there is room, else the lower edge of whichever box stands on top."""
+        caption = self.explorer.snapshot.caption if self.explorer.snapshot else ""
+        self.query_one("#caption", CaptionLine).show(caption)
+        edge: Line = [(clean(caption, 200), "")] if caption and self.has_class("-compact") else []
+        for box in ("#services", "#history", "#latency-tab"):
+            self._label(box, edge)
 
     def _moved(self, permille: int) -> None:
         self.explorer.set_permille(permille)
