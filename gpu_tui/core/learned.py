@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import TYPE_CHECKING
 
 from gpu_tui.core.checks import ModelNeed
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.start_inputs import StartInputs
 from gpu_tui.core.start_setup import Setup, differences
 from gpu_tui.core.start_terms import Correction, TermName
+
+if TYPE_CHECKING:
+    from gpu_tui.core.start import StartModel
 
 TERMS = (TermName.WEIGHTS, TermName.ACTIVATION, TermName.NON_TORCH, TermName.CUDA_GRAPHS)
 """What can be learned; other tenants' memory is no property of a model."""
@@ -73,9 +77,23 @@ class Learned:
     min_kv_cache_bytes: Seen | None = None
     """The smallest KV cache it was seen to start with, at this max_model_len or a longer one."""
 
-    def applied_to(self, inputs: StartInputs) -> StartInputs:
+    def changing(self, start: StartModel | None) -> Learned | None:
+        """What of it changes a plan: what is measured needs no correction. None: nothing.
+
+        Args:
+            start: the plan's; None: it is judged by hand-set figures.
+        """
+        if start is None:
+            return self if self.model_bytes is not None or self.min_kv_cache_bytes is not None else None
+        options = start.options
+        off = {TermName.CUDA_GRAPHS} if options.enforce_eager else set()
+        estimated = {term.name for term in start.terms} - options.given.keys() - off
+        left = {name: one for name, one in self.corrections.items() if name in estimated}
+        return replace(self, corrections=left) if left else None
+
+    def applied_to(self, inputs: StartInputs | None) -> StartInputs | None:
         """A prediction's inputs, with the corrections of its estimates."""
-        return replace(inputs, learned=self.corrections)
+        return None if inputs is None else replace(inputs, learned=self.corrections)
 
     def applied_to_need(self, base: ModelNeed) -> ModelNeed:
         """A hand-set need, with the figures that were seen; they were measured on CUDA's total."""

@@ -5,7 +5,6 @@ Values in, values out: no widget, no source, no clock. `report()` is what one ke
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -13,28 +12,18 @@ from gpu_tui.core.against import Against, View, view_of
 from gpu_tui.core.books import Books, Instance, Service, keep_books
 from gpu_tui.core.checks import CheckReport, Feasible, ModelNeed, evaluate, feasible_range
 from gpu_tui.core.choice import HIGHEST_PORT, blocking_fault, find_instance
+from gpu_tui.core.learned import Learned
 from gpu_tui.core.peaks import Peaks
 from gpu_tui.core.plan import Plan
-from gpu_tui.core.planning import Judgement, judge, start_for
+from gpu_tui.core.planning import Judgement
 from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Fault, Gpu, Snapshot
 from gpu_tui.core.start import Prediction, StartModel
 from gpu_tui.core.start_inputs import StartInputs
 from gpu_tui.core.what_if import WhatIf, next_what_if
-from gpu_tui.view.bands import STEPS, Bands, bands
-
-PERMILLE = STEPS
-"""The slider's steps: integers, so that 0.1 + 0.2 never happens to an operator."""
-
-
-@dataclass
-class _Plan:
-    """What one reading and one model come to."""
-
-    start: StartModel | None
-    need: ModelNeed
-    feasible: Feasible | None = None
-    bands: Bands | None = None
+from gpu_tui.view.bands import Bands
+from gpu_tui.view.planned import Planned, is_told, planned
+from gpu_tui.view.utilization import PERMILLE
 
 
 @dataclass
@@ -46,6 +35,8 @@ class Explorer:
     """The hand-set figures; they are judged where `known` tells no model."""
     known: StartInputs | None = None
     """The model planned with, from files, a running server, its log or typed; None: the hand-set figures."""
+    learned: Learned | None = None
+    """What past starts teach, by the user's word on top of both; None: nothing is applied."""
     permille: int = 500
     gpu_uuid: str | None = None
     """The GPU on show; None takes the first."""
@@ -64,7 +55,7 @@ class Explorer:
     """Why the last read failed; None when it did not."""
     _books: Books | None = field(default=None, repr=False)
     _view: View | None = field(default=None, repr=False)
-    _plan: _Plan | None = field(default=None, repr=False)
+    _plan: Planned | None = field(default=None, repr=False)
 
     def see(self, snapshot: Snapshot) -> None:
         """Take a new reading."""
@@ -84,7 +75,7 @@ class Explorer:
     def leave(self) -> None:
         """Turn to another machine: nothing of this one stays, not even what was wrong with it."""
         self.snapshot, self.failure, self.gpu_uuid, self.restarts, self.known = None, None, None, None, None
-        self.supposed, self.against, self.peaks = {}, Against.NOW, Peaks()
+        self.supposed, self.against, self.peaks, self.learned = {}, Against.NOW, Peaks(), None
         self._forget()
 
     def _forget(self) -> None:
@@ -165,30 +156,18 @@ class Explorer:
         self._view = None
         self._plan = None
 
-    def _planned(self) -> _Plan | None:
+    def _planned(self) -> Planned | None:
         """What a reading and the model come to, whatever the utilization. Kept between readings."""
         books, gpu = self.judged_books(), self.gpu
         if self._plan is None and books is not None and gpu is not None:
-            start = start_for(self.known, gpu, books, self.need)
-            self._plan = _Plan(start=start, need=self.need if start is None else start.need)
-            if self.problem is None:
-                self._plan.feasible = feasible_range(books, self._plan.need)
-                self._plan.bands = bands(lambda step: self._judge(step, gpu, books, start)) if self.predicts else None
+            self._plan = planned(self.known, self.need, self.learned, gpu, books, judged=self.problem is None)
         return self._plan
-
-    def _judge(self, permille: int, gpu: Gpu, books: Books, start: StartModel | None) -> Judgement:
-        version = self.known.version if self.known is not None else None
-        return judge(permille / PERMILLE, gpu, books, self.need, start, version=version, told=self.hand_set)
-
-    @property
-    def hand_set(self) -> bool:
-        """Whether somebody set the hand-set figures; else they are the built-in ones, which predict nothing."""
-        return self.need.model_origin != ModelNeed().model_origin
 
     @property
     def predicts(self) -> bool:
         """Whether what is known of the model is enough to say how a start ends."""
-        return self.hand_set or self.start() is not None
+        plan = self._plan or self._planned()
+        return is_told(self.need) if plan is None else plan.predicts
 
     def start(self) -> StartModel | None:
         """The planned start; None: only the hand-set figures are judged."""
@@ -198,8 +177,8 @@ class Explorer:
     @property
     def plan_need(self) -> ModelNeed:
         """What the three checks ask for: the start's own sum, else the hand-set figures."""
-        start = self.start()
-        return self.need if start is None else start.need
+        plan = self._plan or self._planned()
+        return self.need if plan is None else plan.need
 
     def judgement(self) -> Judgement | None:
         """Verdict and prediction of the plan; None before the first reading, unknown where it cannot be read now."""
@@ -207,26 +186,15 @@ class Explorer:
         if books is None or gpu is None or plan is None:
             return None
         if self.problem is None:
-            return self._judge(self.permille, gpu, books, plan.start)
+            return plan.judge(self.permille)
         books = replace(books, total_bytes=None, used_bytes=None, free_bytes=None)
         nothing = Prediction(outcome=None, certain=False, requested_bytes=None, kv_cache_bytes=None, kv_cache_band=None)
         return Judgement(report=evaluate(self.utilization, books, plan.need), prediction=nothing, start=plan.start)
 
     def plan(self) -> Plan | None:
         """All that the judgement rests on; None where nothing can be judged."""
-        books, gpu = self.judged_books(), self.gpu
-        if books is None or gpu is None or self.problem is not None:
-            return None
-        version = self.known.version if self.known is not None else None
-        return Plan(
-            gpu_memory_utilization=self.utilization,
-            gpu=gpu,
-            books=books,
-            base=self.need,
-            inputs=self.known,
-            version=version,
-            told=self.hand_set,
-        )
+        plan = self._planned()
+        return None if plan is None or self.problem is not None else plan.at(self.utilization)
 
     def report(self) -> CheckReport | None:
         """The verdict on the plan; None before the first reading. Unknown where the machine cannot be read now."""
@@ -279,6 +247,12 @@ class Explorer:
             self.known = known
             self._plan = None
 
+    def set_learned(self, learned: Learned | None) -> None:
+        """Apply what past starts teach; None: no longer."""
+        if learned != self.learned:
+            self.learned = learned
+            self._plan = None
+
     def choose_gpu(self, key: str) -> None:
         """Show another GPU, by its `Gpu.key`."""
         self.gpu_uuid = key
@@ -290,19 +264,3 @@ class Explorer:
         same_port = [i for i in (others.instances if others else ()) if i.port == instance.port]
         self.restarts = instance.port if instance.port is not None and len(same_port) == 1 else instance.owner_pid
         self._forget()
-
-
-def parse_utilization(text: str) -> int | None:
-    """A typed utilization in per mille: ``0.45`` and ``.45`` are shares, ``45`` is percent; None when it is neither.
-
-    ``1`` is the whole GPU, as vLLM takes it.
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    if not math.isfinite(number) or 1 < number < 2:
-        return None  # 1.5 is more than the whole GPU by a slip; nobody plans 1.5 %
-    share = number if number <= 1 else number / 100
-    permille = round(share * PERMILLE)
-    return permille if 1 <= permille <= PERMILLE else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gpu_tui.view.bands import Bands, Steps
-from gpu_tui.view.explorer import PERMILLE
 from gpu_tui.view.spans import Line
+from gpu_tui.view.utilization import PERMILLE
 
 THUMB = "●"
 OUTSIDE = "╌"

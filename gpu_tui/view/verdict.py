@@ -11,11 +11,11 @@ from gpu_tui.core.remedies import Remedy, RemedyKind
 from gpu_tui.core.services import Role
 from gpu_tui.core.snapshot import Fault
 from gpu_tui.core.start import Call
-from gpu_tui.view.explorer import PERMILLE
 from gpu_tui.view.prediction import SIGNS, outcome_line, short_outcome
 from gpu_tui.view.rows import mib
 from gpu_tui.view.spans import Line
 from gpu_tui.view.text import clean
+from gpu_tui.view.utilization import PERMILLE
 
 WORDS = {
     Status.VALID: ("✓ VALID", "ok"),

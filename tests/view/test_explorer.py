@@ -12,9 +12,10 @@ from gpu_tui.core.reasons import reason
 from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Fault, FaultKind, Snapshot
 from gpu_tui.view.explain import explain, reading_origin
-from gpu_tui.view.explorer import Explorer, parse_utilization
+from gpu_tui.view.explorer import Explorer
 from gpu_tui.view.rows import check_lines, driver_line, service_line
 from gpu_tui.view.spans import plain
+from gpu_tui.view.utilization import parse_utilization
 from gpu_tui.view.verdict import headline, verdict_words
 from tests.factories import KLOROS, books_of, gpu, info, kloros, machines, need, needs, snapshot
 

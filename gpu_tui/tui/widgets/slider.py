@@ -9,9 +9,9 @@ from textual.message import Message
 
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.view.bands import Bands
-from gpu_tui.view.explorer import PERMILLE, parse_utilization
 from gpu_tui.view.spans import Line
 from gpu_tui.view.track import permille_at, track
+from gpu_tui.view.utilization import PERMILLE, parse_utilization
 
 _LEFT = 9
 """Cells before the track: the value, or what is being typed."""
