@@ -142,6 +142,13 @@ def show_alerts(app: GpuTuiApp) -> None:
     app.push_screen(AlertsScreen())
 
 
+def show_deployments(app: GpuTuiApp) -> None:
+    """The starts of vLLM servers."""
+    from gpu_tui.tui.screens.deployments import DeploymentsScreen
+
+    app.push_screen(DeploymentsScreen())
+
+
 def show_plots(app: GpuTuiApp) -> None:
     """The plots of the run and of the journal's runs, as large as the screen."""
     app.run_worker(plots.show_plots(app), group="plots", exclusive=True)

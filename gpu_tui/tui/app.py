@@ -23,6 +23,7 @@ from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Reading
 from gpu_tui.tui.advice import Advice
 from gpu_tui.tui.alarms import Alarms
+from gpu_tui.tui.deploying import Deploying
 from gpu_tui.tui.host import Host
 from gpu_tui.tui.intake import Intake
 from gpu_tui.tui.letting_go import let_go
@@ -104,7 +105,7 @@ class GpuTuiApp(App[None]):
             levels=(Level("LLM target", targets.llm_ms), Level("STT target", targets.stt_ms)),
         )
         self.replay, self.recorder = Replay(self), Recorder(self.clock)
-        self.alarms = Alarms(self)
+        self.alarms, self.deploying = Alarms(self), Deploying(self)
         self.paused = False
         self.intake = Intake(self)
         for theme in THEMES:
@@ -152,6 +153,7 @@ class GpuTuiApp(App[None]):
         self.telemetry.close()
         self.recorder.close()
         self.alarms.close()
+        self.deploying.close()
         self.host.close()
         self.tenants.close()
 
@@ -166,6 +168,7 @@ class GpuTuiApp(App[None]):
         self.alarms.see(reading, generation)
         if self.letterbox.put(reading, generation):
             self.post_message(MachineRead())
+        self.deploying.see(reading, generation)
 
     def on_machine_read(self) -> None:
         """Take a reading in, unless paused or of a source that was left."""
@@ -186,6 +189,10 @@ class GpuTuiApp(App[None]):
     def on_alerts_changed(self) -> None:
         """Alerts were raised or cleared."""
         self.alarms.tell()
+
+    def on_deployments_changed(self) -> None:
+        """A server began, went on to its next phase, serves or died; or somebody races it."""
+        self.deploying.tell()
 
     def see(self, snapshot: Snapshot) -> None:
         """Take in one snapshot."""
@@ -220,7 +227,7 @@ class GpuTuiApp(App[None]):
         snapshot = self.explorer.snapshot
         problem = self.explorer.problem
         state = self.replay.show(problem, snapshot) or self.telemetry.liveness(snapshot, problem, self.paused)
-        state = self.alarms.told(self.recorder.told(state, self))
+        state = self.deploying.told(self.alarms.told(self.recorder.told(state, self)))
         count = len(snapshot.gpus) if snapshot else 0
         self.main.query_one("#header", Header).show(self.explorer.gpu, count, state)
 

@@ -42,6 +42,7 @@ KEYS: list[BindingType] = [
     _bind("Y", "copy_verdict", "Copy verdict", "copy.verdict", "Copy the whole verdict (OSC 52)"),
     _bind("c", "theme", "Colour-blind theme", "theme", "Switch the colour-blind-safe theme"),
     _bind("A", "alerts", "Alerts", "alerts", "The alerts: those that stand, acknowledge them, the rules"),
+    _bind("D", "deployments", "Deployments", "deployments", "Servers that start, serve or die: phases, memory, races"),
     _bind("w", "record", "Record", "record", "Record what is seen into a file; end it"),
     _bind("d", "demo", "Demo machine", "demo", "Show the built-in demo machine (simulated)"),
     _bind("question_mark", "help", "Help", "help", "Help for the focused panel, and all keys"),

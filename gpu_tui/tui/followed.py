@@ -41,6 +41,8 @@ class Followed:
         self._wishes: deque[Callable[[ReplaySource], object]] = deque()
         self._lock = threading.Lock()
         self._trail: list[tuple[float, Sample]] = []
+        self._passed: deque[Snapshot] = deque(maxlen=TRAIL_MOST * 2)
+        self._leapt = False
         self._anew = False
         self._number: int | None = None
         self._jumped = True
@@ -88,6 +90,14 @@ class Followed:
             self._anew, self._trail = False, []
             return anew, trail
 
+    def take_passed(self) -> tuple[bool, list[Snapshot]]:
+        """The machine as it was on the way here since the last call, and whether a jump lies before all of it."""
+        with self._lock:
+            leapt, passed = self._leapt, list(self._passed)
+            self._leapt = False
+            self._passed.clear()
+            return leapt, passed
+
     def _pass(self, position: Position) -> None:
         recording, last = self.source.recording, self._number
         on = last is not None and not self._jumped and last < position.number
@@ -97,9 +107,13 @@ class Followed:
         step = max(1, (position.number - begin) // TRAIL_MOST)
         seen = [recording[number] for number in range(begin, position.number, step)]
         trail = [(one.t, self._sample(one.snapshot)) for one in seen if one.snapshot is not None]
+        passed = [self.source.shown(one) for one in seen if one.snapshot is not None]
         with self._lock:
             if not on:
                 self._anew, self._trail = True, []
+                self._leapt = True
+                self._passed.clear()
+            self._passed += passed
             self._trail += trail
 
     def _shown(self, position: Position) -> Shown:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gpu_tui.core.deployment import Deployment, DeployPhase
 from gpu_tui.core.deployment_causes import cause
 from gpu_tui.core.deployments import Change, ChangeKind
-from gpu_tui.core.races import Race, hands_off
+from gpu_tui.core.races import Race, exposed, hands_off
 from gpu_tui.units import format_mib
 from gpu_tui.view.text import clean
 
@@ -118,17 +118,23 @@ def _gone(one: Deployment, now_s: float) -> str:
 
 
 def change_news(change: Change, others: Sequence[str], now_s: float) -> News | None:
-    """The change as a toast; None where it is not worth one."""
-    one, words = change.deployment, change_words(change, others, now_s)
-    name = clean(one.name, 40)
+    """The change as a toast, short enough for a small terminal; None where it is not worth one."""
+    one = change.deployment
+    name, took = clean(one.name, 40), duration(one.took_s(now_s))
     if change.kind is ChangeKind.EXPLAINED or name_of(one.phase, one) == NAMES[DeployPhase.FAILED]:
-        return News(title=f"✗ {name} died", words=words, severity="error")
+        told = cause(one)
+        words = f"{clean(told[0], 200)} D tells what to do." if told is not None else "D shows it."
+        return News(title=f"✗ {name} died after {took}", words=words, severity="error")
     if change.kind is ChangeKind.BEGAN:
-        return News(title=f"{name} starts", words=words, severity="warning")
-    if one.phase is DeployPhase.SERVING:
-        return News(title=f"✓ {name} serves", words=words) if one.from_birth else None
+        if not exposed(one):
+            return News(title=f"{name} starts", words="D shows it.")
+        off = ", ".join(clean(other, 40) for other in others) or "this GPU"
+        return News(title=f"{name} starts", words=f"Hands off {off} while it loads. D shows it.", severity="warning")
+    if one.phase is DeployPhase.SERVING and one.from_birth:
+        held = ", ".join(filter(None, (mib(one.used_bytes), against_plan(one.used_bytes, one.planned_bytes))))
+        return News(title=f"✓ {name} serves after {took}", words=f"It holds {held}.")
     if one.phase is DeployPhase.GONE:
-        return News(title=f"{name} is gone", words=words, severity="warning")
+        return News(title=f"{name} is gone", words=f"It held {mib(one.used_bytes)}.", severity="warning")
     return None
 
 
@@ -139,4 +145,4 @@ def race_words(race: Race) -> str:
 
 def race_news(race: Race) -> News:
     """A race as a toast."""
-    return News(title="! Race for the GPU's memory", words=race_words(race), severity="error")
+    return News(title="! Race for the GPU's memory", words=f"{clean(race.advice, 200)} D tells why.", severity="error")

@@ -52,9 +52,9 @@ def row(one: Deployment, now_s: float, wall: Wall, width: int) -> Line:
     size = "unknown" if held is None else format_mib(held)
     line: Line = [
         (f"{sign} {pad(word, _NAME)}", tone),
-        (f"{pad(clean(one.name, 12), 12)} ", "strong"),
+        (f"{pad(clean(one.name, 10), 10)} ", "strong"),
         (f"{time_of_day(wall(one.begun_s)) if one.from_birth else 'before':<8}", "dim"),
-        (f"{took:>12}  ", ""),
+        (f"{took:>11}  ", ""),
         (f"{size}{planned} MiB", "" if not one.ended else "dim"),
         (f"  pid {one.who.pid}", "dim"),
     ]
@@ -224,9 +224,9 @@ def notice(
         more = f"  +{len(races) - 1} more" if len(races) > 1 else ""
         head: Line = [(" ! RACE ", "bad"), (clean(races[0].advice, 200), "strong"), (more, "dim")]
     else:
-        names = ", ".join(clean(name, 24) for name in tenants)
-        doing = f"{clean(one.name, 24)}: {name_of(one.phase, one)}, {duration(one.span.duration_s(now_s))}"
-        head = [(" ! HANDS OFF ", "warn"), (names or "this GPU", "strong"), (f" while it starts ({doing})", "")]
+        names = ", ".join(clean(name, 24) for name in tenants) or "this GPU"
+        doing = f"{name_of(one.phase, one)}, {duration(one.span.duration_s(now_s))}"
+        head = [(" ! HANDS OFF ", "warn"), (names, "strong"), (f" while {clean(one.name, 24)} starts ({doing})", "")]
     return [*cut_line(head, max(20, width - 14)), *tail]
 
 

@@ -31,6 +31,10 @@ class ActionsScreen(ReplayingScreen):
         """List the alerts."""
         actions.show_alerts(self.gpu_app)
 
+    def action_deployments(self) -> None:
+        """Show the starts of vLLM servers."""
+        actions.show_deployments(self.gpu_app)
+
     def action_big_plot(self) -> None:
         """Show the plots large."""
         actions.show_plots(self.gpu_app)

@@ -25,6 +25,8 @@ HINTS: tuple[tuple[str, str, str], ...] = (
     ("g", "GPU", "gpu"),
 )
 """Key, word, action: the most important first; the last are the first to be dropped."""
+DEPLOYS = ("D", "deployment", "deployments")
+"""Offered while a server starts."""
 
 
 class Keys(Panel):
@@ -34,6 +36,7 @@ class Keys(Panel):
         super().__init__(id=id)
         self._progress: Line = []
         self._hidden: frozenset[str] = frozenset()
+        self._hints = HINTS
         self._spots: list[tuple[int, int, str]] = []
 
     def show(self, progress: Line, hidden: frozenset[str] = frozenset()) -> None:
@@ -42,12 +45,19 @@ class Keys(Panel):
             self._progress, self._hidden = progress, hidden
             self.redraw()
 
+    def offer(self, deployment: bool) -> None:
+        """Offer the screen of starts, after the keys that everybody needs."""
+        hints = (*HINTS[:5], DEPLOYS, *HINTS[5:]) if deployment else HINTS
+        if hints != self._hints:
+            self._hints = hints
+            self.redraw()
+
     def draw(self, width: int, height: int) -> list[Line]:
         """Progress first, then hints in their order."""
         line: Line = [*self._progress]
         used = sum(len(text) for text, _ in line)
         self._spots = []
-        for key, word, action in HINTS:
+        for key, word, action in self._hints:
             size = len(key) + len(word) + 3
             if key in self._hidden or used + size > width:
                 continue
