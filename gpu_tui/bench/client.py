@@ -6,6 +6,7 @@ before it is shown.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -153,6 +154,7 @@ class Caller:
         Raises:
             ProbeFailure: there was none, or it broke off; `kind` says why.
         """
+        await _notice_closed()
         queued, sent = self._clock.monotonic(), Sent()
         try:
             async with self._session.post(
@@ -172,6 +174,16 @@ class Caller:
                 yield exchange
         except CLIENT_ERRORS as error:
             raise failure_of(error, self._base) from None
+
+
+async def _notice_closed() -> None:
+    """Let the loop see which kept connections the server has closed, so that none of them is used again.
+
+    A server may close behind an answer without saying so; sent on such a connection, the next request would be lost
+    and look like an answer that broke off. One turn of the loop looks at the sockets, the next acts on what it found.
+    """
+    for _ in range(2):
+        await asyncio.sleep(0)
 
 
 async def read_bounded(response: aiohttp.ClientResponse, limit: int = MAX_BODY_BYTES) -> bytes:

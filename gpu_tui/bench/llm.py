@@ -24,6 +24,8 @@ DRAIN_S = 0.25
 _HEADERS = {"Content-Type": "application/json", "Accept": "text/event-stream"}
 _TAIL = 16
 """Characters kept of what came before a chunk: a full stop and its closing quotes."""
+_GIVEN_UP = frozenset({"abort", "error", "cancelled"})
+"""Reasons of finishing by which vLLM, SGLang and others say that the answer is not whole."""
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*\s|[。！？]|\n")
 
 
@@ -39,6 +41,13 @@ class _Text(msgspec.Struct):
         """Whether it carries tokens of any sort."""
         return bool(self.content or self.reasoning_content or self.reasoning or self.refusal or self.tool_calls)
 
+    @property
+    def size(self) -> int:
+        """Bytes of it all."""
+        texts = (self.content, self.reasoning_content, self.reasoning, self.refusal)
+        calls = len(msgspec.json.encode(self.tool_calls)) if self.tool_calls else 0
+        return sum(len(text.encode()) for text in texts if text) + calls
+
 
 class _Choice(msgspec.Struct):
     delta: _Text | None = None
@@ -46,9 +55,22 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+class _Details(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    completion_tokens_details: _Details | None = None
+    reasoning_tokens: int | None = None
+
+    @property
+    def thought(self) -> int:
+        """Tokens of the completion in which the model thought, as OpenAI and as SGLang tell it; 0 where nobody does."""
+        details = self.completion_tokens_details
+        told = details.reasoning_tokens if details is not None else self.reasoning_tokens
+        return min(max(0, told or 0), max(0, self.completion_tokens or 0))
 
 
 class _Answer(msgspec.Struct):
@@ -140,7 +162,8 @@ class LlmProbe:
             ended=reading.ended,
             sentence=reading.sentence,
             prompt_tokens=_count(reading.usage.prompt_tokens),
-            output_tokens=_count(reading.usage.completion_tokens),
+            output_tokens=reading.tokens(self._output_tokens),
+            hidden_tokens=reading.hidden,
         )
 
     async def _whole(self, exchange: Exchange, begun: LlmTimings) -> LlmTimings:
@@ -149,6 +172,8 @@ class LlmProbe:
         answer = _decode(body, self._caller.key)
         if not any(choice.message and choice.message.any for choice in answer.choices or ()):
             raise ProbeFailure("empty_answer", "The server answered without any text.")
+        for choice in answer.choices or ():
+            _whole_answer(choice)
         usage = answer.usage or _Usage()
         return replace(
             begun,
@@ -167,6 +192,9 @@ class _Reading:
         self._decoder = SseDecoder()
         self._finished = self._stopped = False
         self._said = ""
+        self._last = since
+        self._size = 0
+        self._thinks_aloud = False
         self.done = False
         self.ended = since
         self.sentence: float | None = None
@@ -175,17 +203,20 @@ class _Reading:
 
     def feed(self, data: bytes, arrived: float) -> None:
         """An event came when the bytes did that completed it; what follows the last one belongs to no answer."""
-        self.ended = arrived
+        self._last = arrived
         for event in self._decoder.feed(data):
             if not self.done:
                 self.take(event, arrived)
 
     def take(self, data: str, arrived: float) -> None:
+        self.ended = arrived  # not of a comment: a server may keep the connection alive for long behind its answer
         if data == DONE:
             self.done = True
             return
         chunk = _decode(data.encode(), self._key)
         for choice in chunk.choices or ():
+            _whole_answer(choice)
+            self._weigh(choice.delta)
             self._finished = self._finished or choice.finish_reason is not None
             self._stopped = self._stopped or choice.finish_reason == "stop"
             if self.sentence is None and choice.delta is not None and choice.delta.content:
@@ -194,6 +225,21 @@ class _Reading:
             self.chunks.append(arrived)
         if chunk.usage is not None:
             self.usage = chunk.usage
+
+    def _weigh(self, text: _Text | None) -> None:
+        if text is not None:
+            self._size += text.size
+            self._thinks_aloud = self._thinks_aloud or bool(text.reasoning_content or text.reasoning)
+
+    @property
+    def hidden(self) -> int:
+        """Tokens that were counted and never sent: the thoughts of a model whose server keeps them to itself."""
+        return 0 if self._thinks_aloud else self.usage.thought
+
+    def tokens(self, asked: int) -> int | None:
+        """The server's count, where it can be true: more tokens than were allowed, and than there are bytes, cannot."""
+        told = _count(self.usage.completion_tokens)
+        return told if told is not None and told - self.hidden <= max(asked, self._size) else None
 
     def _listen(self, content: str, arrived: float) -> None:
         # The end of a sentence is sure when something follows it: in "3." and "14" there is none.
@@ -205,7 +251,7 @@ class _Reading:
         """What the stream broke off in: unless it is a whole event after all, the server closed early."""
         try:
             for event in self._decoder.finish():
-                self.take(event, self.ended)
+                self.take(event, self._last)
         except SseError:
             return  # half a character; `check` says that the answer has no end
         except ProbeFailure as failure:
@@ -220,6 +266,12 @@ class _Reading:
             raise ProbeFailure("empty_answer", "The server answered without any text.")
         if self.sentence is None and self._stopped and self._said:
             self.sentence = self.chunks[-1]  # the model has said all it wanted to
+
+
+def _whole_answer(choice: _Choice) -> None:
+    """Refuse an answer that its server has given up: its times would be those of a part."""
+    if choice.finish_reason in _GIVEN_UP:
+        raise ProbeFailure("server_error", f"The server gave the answer up: {choice.finish_reason}.", "See its log.")
 
 
 def _decode(body: bytes, key: str | None) -> _Answer:

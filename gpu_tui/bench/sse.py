@@ -44,6 +44,7 @@ class SseDecoder:
         self._data: list[str] = []
         self._event_bytes = 0
         self._fresh = True
+        self._after_cr = False
 
     @property
     def pending(self) -> bool:
@@ -63,13 +64,16 @@ class SseDecoder:
             if self._rest.startswith(_BOM):
                 del self._rest[:3]
             self._fresh = False
+        if self._after_cr and self._rest:
+            # The line ended with its CR: to wait for an LF would stamp the event with the arrival of the next one.
+            self._rest = self._rest.removeprefix(b"\n")
+            self._after_cr = False
         events: list[str] = []
         start = 0
         for end in _LINE_END.finditer(self._rest):
-            if end[0] == b"\r" and end.end() == len(self._rest):
-                break  # its LF may be the first byte of the next read
             self._line(bytes(self._rest[start : end.start()]), events)
             start = end.end()
+            self._after_cr = end[0] == b"\r" and start == len(self._rest)
         del self._rest[:start]
         if len(self._rest) > self._max_line:
             raise SseError("line_too_long", f"a line is longer than {self._max_line} bytes")
@@ -85,7 +89,7 @@ class SseDecoder:
         """
         events: list[str] = []
         if self._rest:
-            self._line(bytes(self._rest.removesuffix(b"\r")), events)
+            self._line(bytes(self._rest), events)
             self._rest.clear()
         self._line(b"", events)
         return events

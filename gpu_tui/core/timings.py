@@ -36,6 +36,8 @@ class LlmTimings:
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     """As the server's usage says; None when it says nothing."""
+    hidden_tokens: int = 0
+    """Of them, those that no chunk carried: a server may count a model's thoughts and keep them to itself."""
     sentence: float | None = None
     """The first whole sentence has arrived; None when none ended within the answer."""
 
@@ -43,6 +45,11 @@ class LlmTimings:
     def streamed(self) -> bool:
         """Whether text came in chunks at all."""
         return bool(self.chunks)
+
+    @property
+    def chunk_tokens(self) -> int | None:
+        """Tokens that the chunks carried; None when the server does not say."""
+        return None if self.output_tokens is None else self.output_tokens - self.hidden_tokens
 
     @property
     def ttft_s(self) -> float | None:
@@ -66,9 +73,10 @@ class LlmTimings:
         ``(last chunk − first chunk) ÷ (tokens − tokens per chunk)``: the tokens of the first chunk took no time
         between chunks. Exact when every chunk carries equally many. None with fewer than two chunks or no usage.
         """
-        if len(self.chunks) < 2 or not self.output_tokens:
+        tokens = self.chunk_tokens
+        if len(self.chunks) < 2 or not tokens:
             return None
-        tokens_after_first = self.output_tokens * (1 - 1 / len(self.chunks))
+        tokens_after_first = tokens * (1 - 1 / len(self.chunks))
         return (self.chunks[-1] - self.chunks[0]) / tokens_after_first
 
     @property
@@ -78,11 +86,12 @@ class LlmTimings:
         None with fewer than two chunks, where no time between tokens can be seen, or fewer than two tokens. Where
         chunks carry several tokens, or parts of one, it is `mean_itl_s`: the first chunk's others took no time.
         """
-        if len(self.chunks) < 2 or self.ended is None or self.output_tokens is None or self.output_tokens < 2:
+        tokens = self.chunk_tokens
+        if len(self.chunks) < 2 or self.ended is None or tokens is None or tokens < 2:
             return None
-        if not _one_a_chunk(self.output_tokens, len(self.chunks), 1):
+        if not _one_a_chunk(tokens, len(self.chunks), 1):
             return self.mean_itl_s
-        return (self.ended - self.chunks[0]) / (self.output_tokens - 1)
+        return (self.ended - self.chunks[0]) / (tokens - 1)
 
 
 def _one_a_chunk(tokens: int, chunks: int, streams: int) -> bool:
@@ -112,7 +121,7 @@ def inter_token_latencies(requests: Sequence[LlmTimings]) -> tuple[tuple[float, 
     if not streams:
         return (), None
     gaps = tuple(gap for timings in streams for gap in timings.chunk_gaps_s)
-    counts = [timings.output_tokens for timings in streams if timings.output_tokens is not None]
+    counts = [timings.chunk_tokens for timings in streams if timings.chunk_tokens is not None]
     if len(counts) < len(streams):
         return gaps, ItlBasis.CHUNK_GAPS
     chunks = sum(len(timings.chunks) for timings in streams)

@@ -128,7 +128,7 @@ def streaming(*, ttft: float = 0.0, itl: float = 0.0, chunks: int = 5, tokens: i
         for number in range(chunks):
             due = request.arrived + ttft + itl * number
             await asyncio.sleep(max(0.0, due - now()))
-            await reply.raw(token())
+            await reply.raw(token(" x" * max(1, (tokens or 0) // chunks)))
         await reply.raw(usage(chunks if tokens is None else tokens) + DONE)
 
     return handle

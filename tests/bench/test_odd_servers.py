@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+
 import aiohttp
 import pytest
 
-from tests.bench.asking import OOM, asked, delta, failed
-from tests.bench.servers import DONE, Handler, Reply, Request, answering, event, saying, token, usage
+from gpu_tui.core.timings import ItlBasis, inter_token_latencies
+from tests.bench.asking import OOM, asked, delta, failed, probe
+from tests.bench.servers import CHAT, DONE, Handler, Reply, Request, answering, event, saying, serving, token, usage
 
 CALL = {"index": 0, "function": {"name": "light", "arguments": "{}"}}
 COUNTS = {"prompt_tokens": 7, "completion_tokens": 2}
@@ -46,6 +51,85 @@ async def test_a_count_of_tokens_that_cannot_be_is_none(session: aiohttp.ClientS
         assert (await asked(session, saying(token(), usage(count) + DONE))).output_tokens is None
 
 
+async def test_more_tokens_than_were_allowed_and_than_there_are_bytes_are_none(session: aiohttp.ClientSession) -> None:
+    """Else a thousand million tokens would make an inter-token latency of nothing."""
+    for count, told in ((9, 9), (10, None), (1_000_000_000, None)):  # nine were asked for, and " x x" has four bytes
+        timings = await asked(session, saying(token(), token(), usage(count) + DONE))
+        assert timings.output_tokens == told
+    twelve = token("twelve bytes")
+    assert (await asked(session, saying(twelve, usage(12) + DONE))).output_tokens == 12
+
+
+@pytest.mark.parametrize(
+    ("said", "hidden"),
+    [
+        ({"completion_tokens": 102, "completion_tokens_details": {"reasoning_tokens": 100}}, 100),
+        ({"completion_tokens": 102, "reasoning_tokens": 100}, 100),
+        ({"completion_tokens": 2, "completion_tokens_details": None}, 0),
+        ({"completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": -5}}, 0),
+    ],
+)
+async def test_thoughts_that_are_counted_and_not_sent_take_no_part_in_the_gaps(
+    session: aiohttp.ClientSession, said: dict[str, object], hidden: int
+) -> None:
+    timings = await asked(session, saying(token(), token(), event({"usage": said}), DONE))
+    assert (timings.output_tokens, timings.hidden_tokens) == (2 + hidden, hidden)
+    assert inter_token_latencies([timings]) == (timings.chunk_gaps_s, ItlBasis.TOKEN_GAPS)
+
+
+async def test_thoughts_that_are_sent_are_tokens_like_others(session: aiohttp.ClientSession) -> None:
+    thought = delta(reasoning_content="hm")
+    said = event({"usage": {"completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 2}}})
+    timings = await asked(session, saying(thought, thought, token(), said, DONE))
+    assert (timings.output_tokens, timings.hidden_tokens, len(timings.chunks)) == (3, 0, 3)
+
+
+async def test_what_keeps_a_connection_alive_behind_the_answer_is_no_part_of_it(session: aiohttp.ClientSession) -> None:
+    """A server that never says [DONE], and pings until it closes."""
+    pinging = saying(token(), token("x", "stop"), usage(2), *[b": ping\n\n"] * 20)
+    async with serving({CHAT: pinging}) as server:
+        timings = await probe(session, server.url).ask("hello")
+        last_ping = server.replies[0].sent[-1]
+    assert timings.ended is not None
+    assert timings.ended < last_ping
+
+
+class Closing(threading.Thread):
+    """Answers each connection once, as if it would be kept, and closes it."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.closed = threading.Semaphore(0)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def run(self) -> None:
+        body = token() + token() + usage(2) + DONE
+        head = f"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+        with contextlib.suppress(OSError):  # the listener was closed: the test is over
+            while True:
+                connection, _ = self.listener.accept()
+                with connection:
+                    connection.settimeout(10)
+                    asked = b""
+                    while b'"stream":true' not in asked:
+                        asked += connection.recv(65536)
+                    connection.sendall(head.encode() + body)
+                self.closed.release()
+
+
+async def test_a_connection_that_was_closed_behind_its_answer_is_not_used_again(session: aiohttp.ClientSession) -> None:
+    server = Closing()
+    server.start()
+    try:
+        for _ in range(3):
+            assert (await probe(session, server.url).ask("hello")).output_tokens == 2
+            # On this thread, so that the loop learns nothing of it meanwhile.
+            assert server.closed.acquire(timeout=10)
+    finally:
+        server.listener.close()
+
+
 def chunked(body: bytes) -> Handler:
     async def handle(_request: Request, reply: Reply) -> None:
         await reply.raw(b"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -67,6 +151,9 @@ def chunked(body: bytes) -> Handler:
         (saying(token(), DONE, kind="text/plain"), "bad_json"),
         (saying(b'{"choices": [{"message": {"content": "x"}}]}'), "closed_early"),
         (saying(DONE), "empty_answer"),
+        (saying(token(), token("", "abort"), usage(1) + DONE), "server_error"),
+        (saying(token(), token("", "error") + DONE), "server_error"),
+        (answering({"choices": [{"message": {"content": "x"}, "finish_reason": "abort"}]}), "server_error"),
         (saying(b"data: " + b"x" * 600_000), "line_too_long"),
         (saying(token(), event({"error": {"message": "engine died"}})), "server_error"),
         (saying(token(), event({"error": {"message": OOM}})), "oom"),

@@ -34,6 +34,16 @@ def test_an_event_is_given_as_soon_as_its_blank_line_is_there() -> None:
     assert not decoder.pending
 
 
+def test_a_line_that_ends_in_a_carriage_return_waits_for_nothing() -> None:
+    """Else the first token would bear the arrival of the second."""
+    decoder = SseDecoder()
+    assert decoder.feed(b"data: a\r\r") == ["a"]
+    assert not decoder.pending
+    assert decoder.feed(b"\ndata: b\r") == []  # the LF belonged to the last CR
+    assert decoder.feed(b"\n\r") == ["b"]
+    assert decoder.feed(b"\n") == []
+
+
 @pytest.mark.parametrize(
     ("stream", "events"),
     [

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,14 @@ def test_several_tokens_a_chunk_are_not_taken_for_one(per_chunk: int, chunks: in
     samples, basis = inter_token_latencies([timings])
     assert basis is ItlBasis.MEAN_PER_TOKEN
     assert samples == pytest.approx([0.04 / per_chunk])
+
+
+def test_hidden_tokens_took_no_time_between_chunks() -> None:
+    seen = stream(gap=0.02, chunks=10, tokens=10)
+    thinking = replace(seen, output_tokens=110, hidden_tokens=100)
+    assert inter_token_latencies([thinking]) == inter_token_latencies([seen])
+    assert (thinking.mean_itl_s, thinking.tpot_s) == (seen.mean_itl_s, seen.tpot_s)
+    assert output_tokens_per_s([thinking]) == pytest.approx(110 / 0.28), "the server did make them"
 
 
 def test_gaps_and_means_are_never_mixed() -> None:
