@@ -23,8 +23,9 @@ from gpu_tui.core.start_terms import Correction, TermName
 from gpu_tui.core.start_values import StartLog
 from gpu_tui.journal.deployments import Deployment
 from gpu_tui.units import GIB
-from gpu_tui.wiring.deployments import deployment_of, learned_for, open_deployments, remember
+from gpu_tui.wiring.deployments import deployment_of, open_deployments, remember
 from gpu_tui.wiring.evidence import Evidence
+from gpu_tui.wiring.learning import PastStarts, learned_for
 from tests.factories import books_of, gpu, info, snapshot
 
 LOGS = Path(__file__).parent / "core" / "data" / "start_logs"
@@ -197,6 +198,26 @@ def test_it_is_remembered_once_and_teaches(tmp_path: Path) -> None:
     assert unnamed is not None
     assert (unnamed.model, unnamed.model_bytes) == ("org/m", learned.model_bytes)
     assert learned_for(where, Setup(), replace(card(seen), uuid="another")) is None
+
+
+def test_a_journal_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    seen, where = machine(), settings(tmp_path)
+    past = PastStarts(where, ManualClock())
+    planned = Setup(model="org/m")
+    assert past.learned(planned, card(seen)) is None
+    notice = past.remember(evidence(cache=METRICS), seen, books_of(seen), card(seen))
+    assert notice is not None
+    assert notice.kept == 1
+    first = past.learned(planned, card(seen))
+    assert first is not None
+    assert first.starts == 1
+    again = machine(started_at=1_767_009_000.0)
+    PastStarts(where).remember(evidence(cache=METRICS), again, books_of(again), card(again))
+    second = past.learned(planned, card(seen))
+    assert second is not None
+    assert second.starts == 2
+    assert past.kept
+    assert not PastStarts(settings(tmp_path, "off")).kept
 
 
 def test_nothing_is_remembered_of_simulated_machines_or_without_a_journal(tmp_path: Path) -> None:

@@ -54,19 +54,15 @@ def lesson(plan: Plan, settings: Settings, running: Running, *, apply: bool) -> 
         return plan, None  # as on most machines: `check` then loads nothing for it
     planned = _planned(plan, settings, running)
     found = _found(settings, planned, plan, apply=apply) if kept else None
-    start = plan.start()
-    if found is not None and start is not None:
-        # What is measured needs no correction.
-        left = {name: one for name, one in found.corrections.items() if name not in start.options.given}
-        found = replace(found, corrections=left)
-    useful = found is not None and (found.corrections if start else found.model_bytes or found.min_kv_cache_bytes)
-    if found is None or not useful:
+    start = plan.start() if found is not None else None
+    useful = found.changing(start) if found is not None else None
+    if useful is None:
         if apply:
             output.note(_nothing(found, planned))
         return plan, None
     if apply:
-        plan = _applied(plan, found, predicted=start is not None)
-    return plan, Lesson(learned=found, predicted=start is not None, applied=apply)
+        plan = _applied(plan, useful, predicted=start is not None)
+    return plan, Lesson(learned=useful, predicted=start is not None, applied=apply)
 
 
 def _nothing(found: Learned | None, planned: Setup) -> str:
@@ -92,7 +88,7 @@ def _planned(plan: Plan, settings: Settings, running: Running) -> Setup:
 
 
 def _found(settings: Settings, planned: Setup, plan: Plan, *, apply: bool) -> Learned | None:
-    from gpu_tui.wiring.deployments import learned_for
+    from gpu_tui.wiring.learning import learned_for
 
     try:
         return learned_for(settings, planned, plan.gpu)

@@ -1,4 +1,4 @@
-"""Past starts of this machine: kept when a running server tells of its own, and what they teach of the next one."""
+"""Past starts of this machine: kept when a running server tells of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
 from gpu_tui.core.kv_layout import KvLayout
-from gpu_tui.core.learned import Learned, learn
 from gpu_tui.core.origins import OriginKind
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.planning import Judgement
@@ -21,7 +20,6 @@ from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start import StartModel
 from gpu_tui.core.start_evidence import requested
 from gpu_tui.core.start_inputs import StartInputs
-from gpu_tui.core.start_setup import Setup
 from gpu_tui.core.start_terms import Given
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.wiring.evidence import Evidence
@@ -30,9 +28,6 @@ from gpu_tui.wiring.recording import journal_path, judged_gpu, opened_journal
 
 if TYPE_CHECKING:
     from gpu_tui.journal.deployments import Deployment, Deployments
-
-MOST_STARTS = 500
-"""Of the newest starts so many are learned from."""
 
 _FLAGS = (
     "max_model_len",
@@ -264,29 +259,6 @@ def _figures(judged: Judgement) -> Mapping[str, Any]:
         "outcome": None if told.outcome is None else told.outcome.value,
         "outcome_certain": told.certain,
     }
-
-
-def learned_for(settings: Settings, planned: Setup, gpu: Gpu) -> Learned | None:
-    """What this machine's past starts teach of a planned one; None: nothing, or no journal is kept.
-
-    Args:
-        settings: which journal.
-        planned: the model and its flags (`StartInputs.setup`); where no model is named, the one that was last seen to
-            start on this GPU is meant, and `Learned.model` tells its name.
-        gpu: where it is to start.
-
-    Raises:
-        JournalRefused: the file is not ours, damaged or newer.
-        JournalError: it cannot be read.
-    """
-    path = journal_path(settings)
-    if path is None or not path.exists():
-        return None
-    with open_deployments(settings) as journal:
-        starts = [one.deployment for one in journal.starts(limit=MOST_STARTS)]
-    if planned.model is None:
-        planned = next((one.setup for one in starts if one.gpu_uuid == gpu.uuid), planned)
-    return learn([one.past_start() for one in starts], planned, gpu.name, gpu.total_bytes)
 
 
 def _stamp(wall_s: float) -> str:
