@@ -22,15 +22,23 @@ def cells(text: str) -> int:
     """Cells a text takes in a terminal: a name in Chinese takes two a character, an accent none."""
     if text.isascii():
         return len(text)
-    return sum(2 if east_asian_width(one) in "WF" else 0 if category(one) in ("Mn", "Me") else 1 for one in text)
+    return sum(map(_cells_of, text))
+
+
+@lru_cache(maxsize=4096)
+def _cells_of(character: str) -> int:
+    return 2 if east_asian_width(character) in "WF" else 0 if category(character) in ("Mn", "Me") else 1
 
 
 def cut(text: str, room: int) -> str:
     """As much of a text as fits into `room` cells."""
-    if len(text) * 2 <= room:
-        return text
-    while cells(text) > room:
-        text = text[:-1]
+    if text.isascii():
+        return text[: max(0, room)]
+    used = 0
+    for i, character in enumerate(text):
+        used += _cells_of(character)
+        if used > room:
+            return text[:i]
     return text
 
 
@@ -46,10 +54,10 @@ def cut_line(line: Sequence[Span], room: int) -> Line:
     shown: Line = []
     left = room - 1
     for text, tone in line:
-        text = cut(text, left)
-        shown.append((text, tone))
-        left -= cells(text)
-        if left <= 0:
+        fits = cut(text, left)
+        shown.append((fits, tone))
+        left -= cells(fits)
+        if left <= 0 or fits != text:
             break
     return [*shown, ("…", shown[-1][1] if shown else "")] if room > 0 else []
 

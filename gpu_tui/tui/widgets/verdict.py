@@ -23,11 +23,13 @@ class Verdict(Panel):
         super().__init__(id=id)
         self._words = Words(headline=[])
         self._rows = 0
+        self._laid: dict[tuple[int, int], list[Line]] = {}
         self.max_rows = 3
 
     def show(self, words: Words) -> None:
         """Show a verdict; the layout is done anew only when its height changes."""
         self._words = words
+        self._laid.clear()
         least = self.styles.min_height
         rows = max(len(self._lines(self.size.width or 80)), int(least.value) if least is not None else 0)
         if rows != self._rows:
@@ -40,6 +42,12 @@ class Verdict(Panel):
         return max(1, len(self._lines(width)))
 
     def _lines(self, width: int) -> list[Line]:
+        key = (width, self.max_rows)
+        if key not in self._laid:
+            self._laid[key] = self._lay_out(width)
+        return self._laid[key]
+
+    def _lay_out(self, width: int) -> list[Line]:
         words = self._words
         lines = wrap(words.headline, width, indent=2)
         if len(lines) + len(words.rows) <= self.max_rows:
