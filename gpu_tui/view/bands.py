@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from gpu_tui.core.planning import Judgement
 from gpu_tui.core.remedies_values import smallest
@@ -35,6 +36,7 @@ def bands(judge: Callable[[int], Judgement]) -> Bands | None:
     Args:
         judge: judges one step, 1 to 1000.
     """
+    judge = cache(judge)  # the searches meet at many of the same steps
     if judge(1).prediction.call is Call.UNKNOWN and judge(STEPS).prediction.call is Call.UNKNOWN:
         return None
     first = _first(lambda k: not _too_small(judge(k)))
