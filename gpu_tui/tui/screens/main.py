@@ -25,6 +25,7 @@ from gpu_tui.tui.widgets.alerts import AlertLine
 from gpu_tui.tui.widgets.bars import Bars
 from gpu_tui.tui.widgets.caption import CaptionLine
 from gpu_tui.tui.widgets.checks import LARGEST_MIB, CheckBreakdown, MibInput
+from gpu_tui.tui.widgets.hands_off import HandsOffLine
 from gpu_tui.tui.widgets.header import Header
 from gpu_tui.tui.widgets.history import HistoryPanel
 from gpu_tui.tui.widgets.keys import Keys
@@ -58,6 +59,7 @@ class MainScreen(ActionsScreen):
         yield Header(id="header")
         yield ReplayBar(self.replay_to, id="replay")
         yield AlertLine(id="alerts")
+        yield HandsOffLine(id="hands-off")
         yield CaptionLine(id="caption")
         with Horizontal(id="top"):
             yield _titled(ServiceTable(id="services"), "Production services")
