@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +33,31 @@ class Held:
         )
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """No other thread runs meanwhile, unless this one waits for something.
+
+    Whoever lists all objects also holds the tuple that another thread is just building from an iterator, and CPython
+    then refuses to finish it (SystemError, python/cpython#59313).
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    time.sleep(2 * before)  # who waits for its turn already has asked for it
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
 def held(at_s: float) -> Held:
     """What this process holds now."""
     gc.collect()
+    with alone():
+        objects = len(gc.get_objects())
     return Held(
         at_s=at_s,
         rss=psutil.Process().memory_info().rss,
-        objects=len(gc.get_objects()),
+        objects=objects,
         threads=threading.active_count(),
         descriptors=len(list(Path("/proc/self/fd").iterdir())),
     )
@@ -45,7 +65,8 @@ def held(at_s: float) -> Held:
 
 def kinds() -> Counter[str]:
     """Live objects by type, to name what leaks."""
-    return Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects())
+    with alone():
+        return Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects())
 
 
 def grown(before: Counter[str], after: Counter[str], most: int = 8) -> str:
