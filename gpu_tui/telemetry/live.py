@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import replace
 
 from gpu_tui.clock import Clock, SystemClock
-from gpu_tui.core.snapshot import Fault, FaultKind, Gpu, ProcessInfo, Snapshot
+from gpu_tui.core.snapshot import FaultKind, Snapshot
 from gpu_tui.errors import SourceUnavailable
+from gpu_tui.telemetry.foreign import OwnPids, Told, with_foreign_pids
 from gpu_tui.telemetry.nvml import Nvml
 from gpu_tui.telemetry.processes import ProcessTable
-from gpu_tui.telemetry.procfs import NOT_IN_NAMESPACE, in_wsl
-
-_FOREIGN_REMEDY = "Run gpu-tui on the host, or start the container with --pid=host."
+from gpu_tui.telemetry.procfs import in_wsl
 
 
 class LiveSource:
@@ -24,6 +21,7 @@ class LiveSource:
         self._clock = clock if clock is not None else SystemClock()
         self.nvml = nvml if nvml is not None else Nvml(self._clock)
         self.table = table if table is not None else ProcessTable(self._clock)
+        self._own_pids = OwnPids()
         self._wsl = in_wsl()
         self._busy = threading.Lock()
 
@@ -59,10 +57,10 @@ class LiveSource:
         reading = self.nvml.read()
         wall, monotonic = self._clock.wall(), self._clock.monotonic()
         pids = {row.pid for gpu in reading.gpus for row in gpu.processes or ()}
-        processes = self.table.read(pids)
-        gpus = reading.gpus
+        told, gpus = Told(processes=self.table.read(pids)), reading.gpus
         if not self.table.own_namespace:
-            gpus = tuple(with_foreign_pids(gpu, processes) for gpu in gpus)
+            told = self._own_pids.tell(pids, told.processes)
+            gpus = tuple(with_foreign_pids(gpu, told.processes) for gpu in gpus)
         return Snapshot(
             taken_at=wall,
             taken_monotonic=monotonic,
@@ -70,9 +68,10 @@ class LiveSource:
             source_detail=f"NVML {reading.nvml_version}" if reading.nvml_version else "NVML",
             simulated=False,
             gpus=gpus,
-            processes=processes,
+            processes=told.processes,
             driver_version=reading.driver_version,
-            missing=self._missing(),
+            evidence=told.evidence,
+            missing=(*self._missing(), *told.missing),
         )
 
     def _missing(self) -> tuple[str, ...]:
@@ -80,28 +79,6 @@ class LiveSource:
         told = [
             f"{path} could not be read ({why}); run as root to name its containers." for path, why in refused.items()
         ]
-        if not self.table.own_namespace:
-            told.append(
-                "This pid namespace is not the machine's own: processes outside of it cannot be seen; "
-                "run on the host, or with --pid=host."
-            )
         if self._wsl:
             told.append("This is WSL: the driver does not tell processes apart; read the GPU from Windows.")
         return tuple(told)
-
-
-def with_foreign_pids(gpu: Gpu, processes: Mapping[int, ProcessInfo]) -> Gpu:
-    """`gpu` with a fault when, seen from a container, its pids cannot be found or it names none although used."""
-    rows = gpu.processes
-    if rows is None:
-        return gpu
-    strangers = sum(1 for row in rows if processes[row.pid].problem == NOT_IN_NAMESPACE)
-    if strangers:
-        which = "the one pid" if len(rows) == 1 else f"{strangers} of the {len(rows)} pids"
-        message = f"GPU {gpu.index}: {which} the driver names cannot be seen from this container."
-    elif not rows and gpu.used_bytes:
-        message = f"GPU {gpu.index} is in use and the driver names no process, as it does inside a container."
-    else:
-        return gpu
-    fault = Fault(kind=FaultKind.FOREIGN_PIDS, message=message, remedy=_FOREIGN_REMEDY)
-    return replace(gpu, faults=(*gpu.faults, fault))

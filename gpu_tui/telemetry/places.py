@@ -41,8 +41,9 @@ class Places:
         if not told:
             return {}
         who = keeper(told)
-        if who.container is None:
-            return {"unit": who.unit, "unit_uid": who.user, "pod": who.pod}
+        inner = inner_pid(_read(f"{self._proc}/{pid}/status", _STATUS_BYTES), pid)
+        if who.container is None:  # a unit may have pids of its own as well (``PrivatePIDs=``)
+            return {"unit": who.unit, "unit_uid": who.user, "pod": who.pod, "inner_pid": inner}
         named = self.containers.named(who, uid)
         return {
             "container": who.container,
@@ -51,7 +52,7 @@ class Places:
             "image": named.image,
             "pod": named.pod or who.pod,
             "namespace": named.namespace,
-            "inner_pid": inner_pid(_read(f"{self._proc}/{pid}/status", _STATUS_BYTES), pid),
+            "inner_pid": inner,
         }
 
 

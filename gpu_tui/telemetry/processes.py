@@ -22,6 +22,7 @@ from gpu_tui.telemetry.procfs import (
     ZOMBIE,
     NotReadable,
     Stat,
+    boot_time,
     in_initial_pid_namespace,
     read_cmdline,
     read_stat,
@@ -87,7 +88,7 @@ class ProcessTable:
         self._settled: deque[_Row] = deque()
         self._listening: deque[_Row] = deque()
         self._users: dict[int, str] = {}
-        self._boot_time = psutil.boot_time()
+        self._boot_time = boot_time()
         self._ticks_per_s = os.sysconf("SC_CLK_TCK")
         self.full_reads = 0
         """How many rows were read in full so far; for the benchmark and the tests."""
@@ -188,7 +189,7 @@ class ProcessTable:
             cmdline=argv,
             user=None if uids is None else self._user(uids.real),
             ppid=stat.ppid,
-            started_at=self._boot_time + stat.start_ticks / self._ticks_per_s,
+            started_at=None if self._boot_time is None else self._boot_time + stat.start_ticks / self._ticks_per_s,
             problem=cmdline_problem or user_problem,
             ports=self._sockets.of(row.pid),
             **self.places.of(row.pid, None if uids is None else uids.real),

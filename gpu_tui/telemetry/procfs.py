@@ -18,6 +18,8 @@ NOT_IN_NAMESPACE = "not in this pid namespace"
 _PID_MAX = 2**22
 """PID_MAX_LIMIT of linux/threads.h: no larger pid exists."""
 _STAT_BYTES = 4096
+_ALL_STAT_BYTES = 2**20
+"""More than /proc/stat of 4096 processors; ``btime`` stands after theirs."""
 _CMDLINE_BYTES = 2**17
 """More than any command line that changes later; a longer one is compared by its beginning."""
 
@@ -123,6 +125,16 @@ def in_initial_pid_namespace() -> bool:
         return os.readlink("/proc/self/ns/pid") == INITIAL_PID_NAMESPACE  # noqa: PTH115 - Path would try to follow it
     except OSError:
         return True
+
+
+def boot_time(path: str = "/proc/stat") -> float | None:
+    """Seconds since the epoch at which the machine began; None where that is hidden (``ProcSubset=pid``)."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - as all of /proc here
+            found = re.search(rb"^btime (\d+)$", file.read(_ALL_STAT_BYTES), re.MULTILINE)
+    except OSError:
+        return None
+    return float(found[1]) if found else None
 
 
 def machine_memory_mib() -> int | None:

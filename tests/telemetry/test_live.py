@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from gpu_tui.core.snapshot import FaultKind, ProcessInfo, Snapshot
 from gpu_tui.errors import SourceUnavailable
+from gpu_tui.telemetry.foreign import ANOTHER
 from tests.standin import HANG, Device, Process, Sleepers, StandIn, State, known_machine, sleep
 
 
@@ -47,8 +49,17 @@ def test_the_machine_changes_while_it_is_read(standin: StandIn, sleepers: Sleepe
         assert pids["kloros"] not in source.read().processes
 
 
-def test_pids_of_another_namespace(standin: StandIn, sleepers: Sleepers) -> None:
-    pid = sleepers.ollama()
+def device_file(folder: Path) -> Path:
+    """Stands for the driver's: whoever computes on a GPU keeps it open."""
+    file = folder / "dev" / "nvidiactl"
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    return file
+
+
+def test_pids_of_another_namespace(standin: StandIn, sleepers: Sleepers, tmp_path: Path) -> None:
+    with device_file(tmp_path).open("w") as device:
+        pid = sleepers.start(["/usr/local/bin/ollama", "runner"], log=device.fileno()).pid
     standin.write(State(devices=[Device(processes=[Process(pid, 5), Process(4_000_001, 6)])]))
     with standin.live(own_namespace=False) as source:
         snapshot = source.read()
@@ -56,6 +67,21 @@ def test_pids_of_another_namespace(standin: StandIn, sleepers: Sleepers) -> None
     assert "1 of the 2 pids" in snapshot.gpus[0].faults[0].message
     assert snapshot.processes[4_000_001].problem == "not in this pid namespace"
     assert snapshot.processes[pid].problem is None
+    assert snapshot.evidence == ("device files of the driver: 1 of 1 pids hold them here",)
+    assert [words for words in snapshot.missing if "namespace" in words]
+
+
+def test_a_process_that_bears_the_number_by_chance(standin: StandIn, sleepers: Sleepers) -> None:
+    vllm = sleepers.vllm()  # and holds no device file: it is not the one that the driver names
+    standin.write(State(devices=[Device(processes=[Process(vllm.engine, 6000)])]))
+    with standin.live(own_namespace=False) as source:
+        snapshot = source.read()
+    row = snapshot.processes[vllm.engine]
+    assert (row.name, row.cmdline, row.ppid, row.problem) == (None, None, None, ANOTHER)
+    assert kinds(snapshot) == [FaultKind.FOREIGN_PIDS]
+    assert "the one pid" in snapshot.gpus[0].faults[0].message
+    with standin.live(own_namespace=True) as source:
+        assert source.read().processes[vllm.engine].problem is None
 
 
 def test_memory_in_use_and_no_process_named_inside_a_container(standin: StandIn) -> None:
@@ -88,6 +114,20 @@ def test_a_real_pid_namespace(standin: StandIn, sleepers: Sleepers) -> None:
     row = ProcessInfo(pid=pid, name=None, cmdline=None, problem="not in this pid namespace")
     assert repr({pid: row}) in done.stdout
     assert "FOREIGN_PIDS" in done.stdout
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_number_that_a_real_namespace_gave_as_well(standin: StandIn, tmp_path: Path, holds: bool) -> None:
+    """The driver names pid 1, and inside the first process is the one that asks."""
+    standin.write(State(devices=[Device(processes=[Process(1, 5)])]))
+    inside = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if not shutil.which("unshare") or subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to make a pid namespace")
+    code = f"file = open({str(device_file(tmp_path))!r}); {IN_CONTAINER}" if holds else IN_CONTAINER
+    done = subprocess.run([*inside, sys.executable, "-c", code], env=standin.env(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ("FOREIGN_PIDS" in done.stdout) == (not holds)
+    assert (ANOTHER in done.stdout) == (not holds)
 
 
 def test_a_second_reading_during_one_that_hangs_is_refused(standin: StandIn) -> None:

@@ -63,10 +63,10 @@ def process(root: Path, pid: int, cgroup: str, status: str = "") -> None:
 
 def test_a_unit_of_the_system_and_of_a_user(tmp_path: Path) -> None:
     process(tmp_path, 7, "0::/system.slice/ollama.service\n")
-    process(tmp_path, 8, "0::/user.slice/user-1000.slice/user@1000.service/app.slice/voice.service\n")
+    process(tmp_path, 8, "0::/user.slice/user-1000.slice/user@1000.service/app.slice/voice.service\n", "NSpid:\t8\t1\n")
     places = Places(ManualClock(), tmp_path)
-    assert places.of(7) == {"unit": "ollama.service", "unit_uid": None, "pod": None}
-    assert places.of(8) == {"unit": "voice.service", "unit_uid": 1000, "pod": None}
+    assert places.of(7) == {"unit": "ollama.service", "unit_uid": None, "pod": None, "inner_pid": None}
+    assert places.of(8) == {"unit": "voice.service", "unit_uid": 1000, "pod": None, "inner_pid": 1}
     assert places.of(9) == {}
 
 
