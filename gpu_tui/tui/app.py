@@ -211,7 +211,7 @@ class GpuTuiApp(App[None]):
     @property
     def drawn(self) -> bool:
         """The explorer is on the screen whole: not before the first frame, nor while it is being taken down."""
-        return self.main.is_mounted and bool(self.main.query("#footer"))
+        return self.main.is_mounted and self.main.query_one_optional("#footer") is not None
 
     def show_machine(self) -> None:
         """Show the last reading, or what keeps it from being one."""
