@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EVERY_S = 1.0
 """Between readings."""
 TIMEOUT_S = 60.0
-"""systemd gives a unit 90 s for its ExecStartPre= and its start together, unless told otherwise."""
+"""systemd gives each ExecStartPre= 90 s, unless told otherwise: TimeoutStartSec= of systemd.service(5)."""
 SAY_EVERY_S = 10.0
 
 
@@ -80,6 +80,11 @@ def refuse(args: argparse.Namespace) -> None:
                 "--wait-timeout is about --wait-quiet.", "Say for how long it must be quiet, or leave it out."
             )
         return
+    if args.wait_timeout is not None and args.wait_timeout < args.wait_quiet:
+        raise UsageError(
+            f"--wait-timeout {args.wait_timeout:g} ends before it can have been quiet for {args.wait_quiet:g} s.",
+            "Give it more than --wait-quiet, or leave it out.",
+        )
     if not 0 < args.quiet_mib < 1e9:
         raise UsageError("--quiet-mib must be above 0.", "Leave it out for 64 MiB.")
     if args.options.replay is not None or args.options.scenario == "-":

@@ -64,15 +64,31 @@ def look(
 
         for words in replay_notes(source):
             output.note(words)
-    snapshot = wiring.read_once(source, clock) if wait is None else wait(source, clock)
-    if snapshot.simulated:
-        output.note(f"SIMULATED: scenario {clean(snapshot.source_detail, 80)}, not this machine.")
+    snapshot = wiring.read_once(source, clock) if wait is None else _waited(source, clock, options, wait)
+    if wait is None:
+        _say_if_simulated(snapshot)
     if settings.gpu is None and default_gpu is not None:
         settings = replace(settings, gpu=default_gpu)
     rules = wiring.classifier(settings)
     gpus = wiring.choose_gpus(snapshot, settings, rules)
     _say_if_absent(snapshot, settings, rules)
     return Look(snapshot=snapshot, gpus=gpus, rules=rules, settings=settings, clock=clock)
+
+
+def _waited(
+    source: TelemetrySource,
+    clock: Clock,
+    options: wiring.Options,
+    wait: Callable[[TelemetrySource, Clock], Snapshot],
+) -> Snapshot:
+    if options.simulated:
+        _say_if_simulated(wiring.read_once(source, clock))  # first: a wait may end without a verdict
+    return wait(source, clock)
+
+
+def _say_if_simulated(snapshot: Snapshot) -> None:
+    if snapshot.simulated:
+        output.note(f"SIMULATED: scenario {clean(snapshot.source_detail, 80)}, not this machine.")
 
 
 def _say_if_absent(snapshot: Snapshot, settings: Settings, rules: Classifier) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import signal
 import subprocess
 import sys
 import threading
@@ -119,6 +121,10 @@ def test_flags_that_mean_nothing_together_are_refused(capsys: pytest.CaptureFixt
     assert "--wait-quiet" in capsys.readouterr().err
     assert main(["check", "--scenario", "-", "--wait-quiet", "5"]) == 2
     assert main(["check", "--demo", "--wait-quiet", "5", "--quiet-mib", "0"]) == 2
+    assert main(["check", "--demo", "--util", "0.5", "--wait-quiet", "5", "--wait-timeout", "4"]) == 2
+    assert "--wait-timeout 4 ends before" in capsys.readouterr().err
+    assert main(["check", "--util", "0.5", "--replay", "x.rec", "--wait-quiet", "5"]) == 2
+    assert "no recording" in capsys.readouterr().err
     for wrong in ("0", "-1", "nan", "soon"):
         with pytest.raises(SystemExit):
             main(["check", "--demo", "--wait-quiet", wrong])
@@ -129,6 +135,56 @@ def test_the_default_timeout_leaves_time_beside_the_quiet() -> None:
     waiting = Waiting.of(args, wiring.load_settings(wiring.Options(demo=True)))
     assert waiting is not None
     assert waiting.timeout_s == 80
+
+
+STORM = """
+[gpu]
+nvml_total_mib = 12288
+reserved_mib = 0
+[[processes]]
+pid = 4711
+name = "whisper"
+used_mib = 1000
+[[story.events]]
+at_s = 0.2
+pids = [4711]
+used_mib = 9000
+ramp_s = 60
+"""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_storm_ends_in_unknown_or_lets_the_start_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    file = tmp_path / "storm.toml"
+    file.write_text(STORM)
+    words = ["check", "--scenario", str(file), "--util", "0.5", "--wait-quiet", "1", "--wait-timeout", "1.2"]
+    assert main([*words, *(["--json"] if as_json else [])]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    # Whose machine it was is told before the wait, which may end without a verdict.
+    assert err.index("SIMULATED") < err.index("Waiting until") < err.index("never steady for 1 s within 1.2 s")
+    assert main([*words, "--on-unknown", "pass"]) == 0
+    assert "NOT CHECKED" in capsys.readouterr().err
+
+
+def test_a_steady_machine_is_judged_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--demo", "--util", "0.5", "--wait-quiet", "0.5", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["status"] == "valid"
+    assert err.count("SIMULATED") == 1
+
+
+def test_an_interruption_ends_a_wait_at_once(standin: StandIn) -> None:
+    standin.write(State(devices=[Device(processes=[])]))
+    waiting = check(standin, "--wait-quiet", "500")
+    assert waiting.stderr is not None
+    assert "Waiting until" in waiting.stderr.readline()
+    waiting.send_signal(signal.SIGINT)
+    out, err = waiting.communicate(timeout=60)
+    assert (waiting.returncode, out) == (130, ""), err
+    assert "Traceback" not in err
 
 
 def unknown(tmp_path: Path) -> str:
