@@ -60,10 +60,11 @@ def explain(app: GpuTuiApp) -> None:
         app.notify("Nothing has been read yet.", severity="warning")
         return
     lines: list[Line] = [[(app.host.sentence(one.report), "strong")], []]
+    lines += texts.learned_lines(app.planner)
     plan = explorer.plan() if explorer.predicts else None
     if plan is not None:
         lines += start_lines(one, error_text(one, plan.rules), remedies(plan, one))
-        lines += texts.evidence_lines(app.planner.evidence)
+        lines += texts.evidence_lines(app.planner)
         cache = app.planner.evidence.cache
         lines += compared_lines(plan, app.planner.evidence.log, cache.smallest if cache is not None else None)
     figures = figures_of(one.report, snapshot, app.telemetry.age_s(), app.main.utilization_origin)
@@ -91,6 +92,14 @@ def choose_model(app: GpuTuiApp) -> None:
             planner.choose(pick)
 
     app.push_screen(dialog, chosen)
+
+
+def toggle_learned(app: GpuTuiApp) -> None:
+    """Apply what past starts taught, or take it back."""
+    snapshot = app.explorer.snapshot
+    told = app.planner.lessons.toggle(here=snapshot is not None and snapshot.here)
+    app.show_machine()
+    app.notify(told)
 
 
 def show_what_to_type(app: GpuTuiApp) -> None:

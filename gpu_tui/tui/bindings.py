@@ -25,6 +25,7 @@ KEYS: list[BindingType] = [
     _bind("a", "against", "Judge against", "plan.against", "Judge against now, the tenants' peaks, the worst case"),
     _bind("M", "model", "Choose model", "plan.choose-model", "Choose the model and vLLM's flags to plan with"),
     _bind("t", "type", "What to type", "plan.type", "What to type for this plan: flags, systemd, compose, undo"),
+    _bind("L", "learned", "Learned", "plan.learned", "Apply what past starts of this model taught, or take it back"),
     _bind("m", "edit('model-mib')", "Edit model", "plan.model", "Edit the model's memory (MiB)"),
     _bind("k", "edit('kv-mib')", "Edit minimum KV", "plan.kv", "Edit the minimum KV cache (MiB)"),
     _bind("r", "run", "Run measurements", "run.start", "Measure the live services' STT and LLM latency"),

@@ -11,14 +11,18 @@ from gpu_tui.clock import Clock
 from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
 from gpu_tui.core.model_facts import ModelFacts
-from gpu_tui.core.snapshot import Snapshot
+from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start_inputs import StartInputs, merged
+from gpu_tui.core.start_setup import Setup
 from gpu_tui.core.what_to_type import RunningServer
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.tui.background import aside
+from gpu_tui.tui.learning import Lessons
 from gpu_tui.units import mib_to_bytes
 from gpu_tui.view.explorer import Explorer
+from gpu_tui.wiring.deployments import Notice
 from gpu_tui.wiring.evidence import Evidence
+from gpu_tui.wiring.learning import PastStarts
 from gpu_tui.wiring.models import OfferedModel
 from gpu_tui.wiring.planning import hand_set
 
@@ -83,6 +87,10 @@ class PlannerHost(Protocol):
         """Redraw what depends on the model."""
         ...
 
+    def notify(self, message: str, *, severity: Any, timeout: float | None) -> None:
+        """Tell it in passing."""
+        ...
+
 
 class Planner:
     """Keeps `Explorer.known` up to date.
@@ -96,11 +104,14 @@ class Planner:
     def __init__(self, explorer: Explorer, settings: Settings, models: Models, clock: Clock, host: PlannerHost) -> None:
         self._explorer, self._settings, self._clock, self._host = explorer, settings, clock, host
         self.models = models
+        self.lessons = Lessons(explorer, PastStarts(settings, clock), clock, host)
         self.pick = Pick()
         self.evidence = Evidence()
         """What is known of the running server's model."""
         self.reading = False
         """The running server's model is being looked at for the first time."""
+        self.notice: Notice | None = None
+        """That its start was kept in the journal, or why not."""
         self._asked: tuple[str, int] | None = None
         self._asked_at = 0.0
 
@@ -109,24 +120,39 @@ class Planner:
         own = hand_set(self._settings, snapshot) or snapshot.model_mib is not None
         self.pick = Pick(kind=PickKind.HAND_SET if own else PickKind.RUNNING)
         self._forget()
+        self.lessons.forget()
         self.apply()
 
     def _forget(self) -> None:
-        self.evidence, self.reading, self._asked = Evidence(), False, None
+        self.evidence, self.reading, self._asked, self.notice = Evidence(), False, None, None
 
     def choose(self, pick: Pick) -> None:
         """Plan with another model, or with other flags."""
+        if pick.kind is PickKind.HAND_SET:
+            self.lessons.release()  # a figure of one's own is the newer word
         self.pick = pick
         self.apply()
         self._host.show_plan()
 
     def type_floor(self, min_kv_cache_bytes: int) -> None:
         """Plan with the user's own least KV cache."""
+        if self._explorer.start() is None:
+            self.lessons.release()
         self.choose(replace(self.pick, flags=replace(self.pick.flags, min_kv_cache_bytes=min_kv_cache_bytes)))
 
     def apply(self) -> None:
         """Tell the explorer what is known."""
         self._explorer.set_known(self.inputs())
+        snapshot = self._explorer.snapshot
+        self.lessons.follow(self._setup() if snapshot is not None and snapshot.here else None)
+
+    def _setup(self) -> Setup:
+        """The planned model and flags, as past starts are looked up by."""
+        known = self._explorer.known
+        setup = known.setup if known is not None else Setup()
+        if setup.model is not None:
+            return setup
+        return replace(setup, model=self._settings.model.name or self.evidence.model)
 
     def inputs(self) -> StartInputs | None:
         """The model and its flags; without weights where the hand-set figures are planned with."""
@@ -167,14 +193,29 @@ class Planner:
             self.evidence, self.reading = Evidence(), True
             self.apply()
         self._asked, self._asked_at = key, now
-        self._host.run_worker(self._look(snapshot, books, key), group="model", exclusive=True)
+        self._host.run_worker(self._look(snapshot, books, gpu, key), group="model", exclusive=True)
 
-    async def _look(self, snapshot: Snapshot, books: Books, key: tuple[str, int]) -> None:
+    async def _look(self, snapshot: Snapshot, books: Books, gpu: Gpu, key: tuple[str, int]) -> None:
+        def look() -> tuple[Evidence, Notice | None]:
+            found = self.models.running(snapshot, books)
+            return found, self.lessons.past.remember(found, snapshot, books, gpu)
+
         try:
-            found = await aside(lambda: self.models.running(snapshot, books))
+            found, notice = await aside(look)
         except GpuTuiError as error:
-            found = Evidence(missing=(str(error),))
+            found, notice = Evidence(missing=(str(error),)), None
         if key == self._asked:
             self.evidence, self.reading = found, False
+            self._kept(notice)
             self.apply()
             self._host.show_plan()
+
+    def _kept(self, notice: Notice | None) -> None:
+        """A journal that refuses is told once, and again for another server."""
+        if notice is None:
+            return
+        if notice.kept is not None:
+            self.lessons.again()
+        elif self.notice is None:
+            self._host.notify(f"{notice.message} {notice.remedy}".rstrip(), severity="warning", timeout=10)
+        self.notice = notice

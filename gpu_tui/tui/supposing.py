@@ -47,9 +47,10 @@ def titles(app: GpuTuiApp) -> tuple[str, str]:
     """Of the services' box and of the slider's: both say what is supposed."""
     explorer = app.explorer
     supposed = f"{SERVICES_TITLE}, what if" if explorer.supposed else SERVICES_TITLE
+    slider = f"{SLIDER_TITLE}{app.planner.lessons.title}"
     if explorer.against is Against.NOW:
-        return supposed, SLIDER_TITLE
-    return supposed, f"{SLIDER_TITLE}, against {words.TITLES[explorer.against]}"
+        return supposed, slider
+    return supposed, f"{slider}, against {words.TITLES[explorer.against]}"
 
 
 def shrunk_line(app: GpuTuiApp, room: int) -> Line:

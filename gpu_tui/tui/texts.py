@@ -72,7 +72,7 @@ def help_lines(focused: str, panels: Sequence[tuple[str, str]], bindings: Iterab
 def model_line(planner: Planner, explorer: Explorer) -> Line:
     """The model planned with."""
     reading = planner.reading and planner.pick.kind is PickKind.RUNNING
-    return planned_line(explorer.start(), explorer.need, reading=reading)
+    return [*planner.lessons.label, *planned_line(explorer.start(), explorer.plan_need, reading=reading)]
 
 
 def running_line(evidence: Evidence, snapshot: Snapshot | None, *, reading: bool) -> Line:
@@ -89,10 +89,23 @@ def running_line(evidence: Evidence, snapshot: Snapshot | None, *, reading: bool
     return [*head, ("nothing is known of its model: the hand-set figures stand", "dim")]
 
 
-def evidence_lines(evidence: Evidence) -> list[Line]:
-    """What was read of the running server, and what could not be."""
+def learned_lines(planner: Planner) -> list[Line]:
+    """What past starts teach, offered or applied; empty where nothing is known."""
+    lessons = planner.lessons
+    if lessons.problem:
+        return [[(f"! {clean(lessons.problem, 400)}", "warn")], []]
+    return [[(lessons.words, "strong" if lessons.applied else "")], []] if lessons.words else []
+
+
+def evidence_lines(planner: Planner) -> list[Line]:
+    """What was read of the running server, what could not be, and where its start was kept."""
+    evidence, notice = planner.evidence, planner.notice
     lines: list[Line] = [[(f"read: {clean(words, 200)}", "dim")] for words in evidence.sources]
     lines += [[(f"! {clean(words, 300)}", "warn")] for words in evidence.missing]
+    if notice is not None:
+        kept = notice.kept is not None
+        told = clean(f"{notice.message} {notice.remedy}".rstrip(), 400)
+        lines.append([(told if kept else f"! {told}", "dim" if kept else "warn")])
     return [*lines, []] if lines else []
 
 

@@ -55,6 +55,10 @@ class ActionsScreen(ReplayingScreen):
         """Choose the model to plan with."""
         actions.choose_model(self.gpu_app)
 
+    def action_learned(self) -> None:
+        """Apply what past starts taught, or take it back."""
+        actions.toggle_learned(self.gpu_app)
+
     def action_type(self) -> None:
         """Show what to type."""
         actions.show_what_to_type(self.gpu_app)
