@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gpu_tui.core.command_options import split
 
@@ -46,7 +47,13 @@ def server_start(argv: Sequence[str]) -> int | None:
 
 def is_server(argv: Sequence[str] | None) -> bool:
     """Whether this command line runs `vllm serve` or a module of `vllm.entrypoints`."""
-    return argv is not None and server_start(argv) is not None
+    return argv is not None and _starts_server(tuple(argv))
+
+
+@lru_cache(maxsize=4096)
+def _starts_server(argv: tuple[str, ...]) -> bool:
+    """Kept, because every reading asks it of every process on every GPU, and of its ancestors."""
+    return server_start(argv) is not None
 
 
 def parse(argv: Sequence[str]) -> ServeArgs | None:
