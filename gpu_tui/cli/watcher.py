@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gpu_tui import wiring
@@ -13,11 +14,14 @@ from gpu_tui.clock import Clock, SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.telemetry.poller import Poller
+from gpu_tui.wiring.deploying import DeploymentWatch
+from gpu_tui.wiring.telling import news_objects
 from gpu_tui.wiring.watching import Watch, recorded
 
 if TYPE_CHECKING:
     from gpu_tui.core.events import Event
     from gpu_tui.core.observation import Observation
+    from gpu_tui.core.snapshot import Snapshot
     from gpu_tui.ports import TelemetrySource
 
 TICK_S = 0.5
@@ -37,6 +41,10 @@ class Lines(Protocol):
 
     def state(self, now: Observation, alerts: Sequence[Any]) -> None:
         """How it is."""
+        ...
+
+    def deployment(self, told: dict[str, Any]) -> None:
+        """A server that went on, or a race, as `wire_deployments` has it."""
         ...
 
     def note(self, kind: str, wall_s: float, message: str, *, simulated: bool) -> None:
@@ -74,7 +82,8 @@ class Watcher:
         self._signals: list[int] = []
         self.dropped = 0
         deliver = options.live or send_simulated
-        self.watch = Watch(settings, self._clock, self._event, self._trouble, deliver=deliver)
+        self.watch = Watch(settings, self._clock, self._event, self._trouble, deliver=deliver, also=self._follow)
+        self.deployments = DeploymentWatch(settings, self._clock, tell=self._kept)
         self._source = source
 
     def run(self, *, state_every_s: float = 0.0, for_s: float | None = None) -> int:
@@ -157,11 +166,13 @@ class Watcher:
             self._note("reload_failed", f"The old configuration stays: {error}")
             return
         self.watch.reload(settings)
+        self.deployments.reload(settings)
         poller.set_interval(settings.interval_s)
         self._note("reloaded", f"The configuration was read again: {len(settings.alerts)} alert rules.")
 
     def _end(self, *, timed: bool) -> int:
         self.watch.close(PATIENCE_S)
+        self.deployments.close()
         self._print_waiting()
         self._note("stopped", "The watch has ended.")
         if not timed:
@@ -178,6 +189,14 @@ class Watcher:
 
     def _trouble(self, sentence: str) -> None:
         self._put(lambda: self._note("delivery_failed", sentence))
+
+    def _follow(self, snapshot: Snapshot) -> None:
+        news = self.deployments.see(snapshot)
+        for told in news_objects(news, self.deployments.shown, snapshot) if news else ():
+            self._put(partial(self._lines.deployment, told))
+
+    def _kept(self, sentence: str) -> None:
+        self._put(lambda: self._note("journal", sentence))
 
     def _put(self, work: Callable[[], None]) -> None:
         try:

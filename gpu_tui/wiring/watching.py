@@ -59,6 +59,7 @@ class Watch:
         deliver: False: nothing leaves this process, whatever is configured (a simulated machine, a recording).
         prober: asked of the running vLLM; None: this machine's files and servers.
         latencies: asked of the last runs; None: the journal.
+        also: takes every snapshot before its events are told, on the same thread; it must not wait either.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class Watch:
         deliver: bool,
         prober: Prober | None = None,
         latencies: Latencies | None = None,
+        also: Callable[[Snapshot], None] = lambda _: None,
     ) -> None:
-        self._clock = clock
+        self._clock, self._also = clock, also
         self._emit = emit
         self._tell = tell
         self._deliver = deliver
@@ -124,6 +126,7 @@ class Watch:
 
     def see(self, snapshot: Snapshot) -> None:
         """One snapshot."""
+        self._also(snapshot)
         try:
             self._take_in(self._observed(snapshot))
         except GpuTuiError as error:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 Events: services that appear, are gone or restarted, memory that grew or shrank by 256 MiB, the plan's verdict, faults,
-and alerts ([[alerts]] in the configuration), which also go to [alerting]'s log, command and webhook.
+and alerts ([[alerts]] in the configuration), which also go to [alerting]'s log, command and webhook; deployments: every
+vLLM server that starts, its phases, its outcome with the cause, and races for memory meanwhile. Each start that was
+watched goes into the journal with its outcome, never a simulated one.
 
 signals: SIGHUP reads the configuration again (a mistaken one is told, and the old one stays), SIGUSR1 acknowledges the
 alerts that stand, SIGTERM ends.
@@ -64,6 +66,7 @@ class _Lines:
 
     def __init__(self, *, jsonl: bool) -> None:
         self._jsonl = jsonl
+        self._told = ""
 
     def event(self, event: Event) -> None:
         """One thing that happened."""
@@ -85,6 +88,12 @@ class _Lines:
             self._line({**told, "message": told["message"] or "no GPU"})
         for alert in told["alerts"]:
             self._line({**told, "message": f"alert {alert['phase']}: {alert['alert']}: {alert['message']}"})
+
+    def deployment(self, told: dict[str, Any]) -> None:
+        """A server that went on, or a race. For people an outcome that tells what its phase told is left out."""
+        if self._jsonl or told["message"] != self._told:
+            self._line(told)
+        self._told = told["message"]
 
     def note(self, kind: str, wall_s: float, message: str, *, simulated: bool) -> None:
         """Something about the watch itself."""
