@@ -39,6 +39,9 @@ class PastStart:
     kv_cache_bytes: int | None = None
     kv_cache_fixed: bool = False
     """`--kv-cache-memory-bytes`: what was requested does not tell what the model took."""
+    kv_tokens: int | None = None
+    """As its release logs it."""
+    num_blocks: int | None = None
     started: bool = False
 
     @property
@@ -47,6 +50,21 @@ class PastStart:
         if self.kv_cache_fixed or self.requested_bytes is None or self.kv_cache_bytes is None:
             return None
         return self.requested_bytes - self.kv_cache_bytes
+
+    @property
+    def enough_bytes(self) -> int | None:
+        """A KV cache that holds one request of its max_model_len: its share of this start's cache, else all of that.
+
+        Whatever a release counts as tokens, so many of one request fit into the cache, and more of several kinds of
+        layers: the share is never too small. Blocks round it up, and one is kept back since 0.30.
+        """
+        size, tokens, length = self.kv_cache_bytes, self.kv_tokens, self.setup.max_model_len
+        if size is None or not self.started:
+            return None
+        if not tokens or length is None or length > tokens:
+            return size
+        blocks = 2 * size // self.num_blocks if self.num_blocks else 0
+        return min(size, -(-size * length // tokens) + blocks)
 
     def missed(self, term: TermName) -> int | None:
         """Measured − predicted; None where either is not known, or the term is part of another's figure."""
@@ -75,7 +93,7 @@ class Learned:
     model_bytes: Seen | None = None
     """The most the model took beside its KV cache, in the starts whose flags are nearest."""
     min_kv_cache_bytes: Seen | None = None
-    """The smallest KV cache it was seen to start with, at this max_model_len or a longer one."""
+    """The smallest KV cache that was seen to hold one request of this max_model_len, or of a longer one."""
 
     def changing(self, start: StartModel | None) -> Learned | None:
         """What of it changes a plan: what is measured needs no correction. None: nothing.
@@ -103,7 +121,7 @@ class Learned:
             origin = Origin(kind=OriginKind.MEASURED, source=told)
             need = replace(need, model_bytes=self.model_bytes.size, model_origin=origin, on_cuda_total=True)
         if self.min_kv_cache_bytes is not None:
-            told = f"learned from {starts_words(self.min_kv_cache_bytes.starts)}: the least KV cache it started with"
+            told = f"learned from {starts_words(self.min_kv_cache_bytes.starts)}: a KV cache that holds one request"
             origin = Origin(kind=OriginKind.MEASURED, source=told)
             need = replace(need, min_kv_cache_bytes=self.min_kv_cache_bytes.size, min_kv_cache_origin=origin)
         return need
@@ -145,7 +163,7 @@ def learn(past: Iterable[PastStart], planned: Setup, gpu_name: str, gpu_total_by
         if near:
             corrections[term] = _correction([pair[0].missed(term) or 0 for pair in near])
     took = _nearest([pair for pair in alike if pair[0].model_bytes is not None], far(TermName.ACTIVATION.value))
-    ran = [pair for pair in alike if pair[0].started and pair[0].kv_cache_bytes is not None and _as_long(*pair, whole)]
+    ran = [pair for pair in alike if pair[0].enough_bytes is not None and _as_long(*pair, whole)]
     taught |= {id(pair[0]) for pair in (*took, *ran)}
     if not taught:
         return None
@@ -154,7 +172,7 @@ def learn(past: Iterable[PastStart], planned: Setup, gpu_name: str, gpu_total_by
         starts=len(taught),
         corrections=corrections,
         model_bytes=_seen(max, [pair[0].model_bytes for pair in took]),
-        min_kv_cache_bytes=_seen(min, [pair[0].kv_cache_bytes for pair in ran]),
+        min_kv_cache_bytes=_seen(min, [pair[0].enough_bytes for pair in ran]),
     )
 
 

@@ -83,6 +83,8 @@ class Deployment:
             requested_bytes=_whole(measured.get("requested_bytes")),
             kv_cache_bytes=_whole(measured.get("kv_cache_bytes")),
             kv_cache_fixed=measured.get("kv_cache_fixed") is True,
+            kv_tokens=_whole(measured.get("kv_tokens")),
+            num_blocks=_whole(measured.get("num_blocks")),
             started=self.outcome == STARTED,
         )
 

@@ -120,7 +120,7 @@ def test_hand_set_figures_are_offered_what_was_seen(machine: Machine, sleepers: 
     machine.run("check", "--util", "0.5", "--max-model-len", "4096")
     plain = machine.run("check", "--util", "0.5")
     assert (
-        "Learned from 1 start of qwen: model 3400 MiB, least KV cache 2621 MiB; apply with --learned." in plain.stdout
+        "Learned from 1 start of qwen: model 3400 MiB, least KV cache 448 MiB; apply with --learned." in plain.stdout
     )
     assert "fits model (5700MB)" in plain.stdout
     told = machine.told("check", "--util", "0.5", "--learned")
@@ -130,9 +130,9 @@ def test_hand_set_figures_are_offered_what_was_seen(machine: Machine, sleepers: 
         "applied": True,
         "terms": told["learned"]["terms"],
         "model_mib": {"mib": 3399.7, "n": 1},
-        "min_kv_cache_mib": {"mib": 2621.4, "n": 1},
+        "min_kv_cache_mib": {"mib": 448.0, "n": 1},
     }
-    assert (told["model_mib"], told["min_kv_cache_mib"]) == (3399.7, 2621.4)
+    assert (told["model_mib"], told["min_kv_cache_mib"]) == (3399.7, 448.0)
     assert told["origins"]["model_mib"]["kind"] == "measured"
     assert told["origins"]["model_mib"]["source"].startswith("learned from 1 start of ")
     machine.stop(sleepers)  # as ExecStartPre= asks: nobody names a model, and nothing runs

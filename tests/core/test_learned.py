@@ -126,6 +126,32 @@ def test_a_cache_that_served_shorter_requests_proves_nothing() -> None:
     assert anyhow.size == GIB
 
 
+@given(st.integers(1, 10**7), st.integers(1, 10**6), st.integers(1, 2**18), st.integers(1, 2**24))
+def test_one_request_s_share_is_enough_and_never_more_than_the_whole(
+    blocks: int, tokens_per_block: int, length: int, block_bytes: int
+) -> None:
+    assume(blocks * tokens_per_block >= length)
+    size = blocks * block_bytes
+    ran = past(
+        setup=replace(SETUP, max_model_len=length),
+        kv_cache_bytes=size,
+        kv_tokens=blocks * tokens_per_block,
+        num_blocks=blocks,
+    )
+    enough = ran.enough_bytes
+    assert enough is not None
+    assert enough <= size
+    needed = -(-length // tokens_per_block) * block_bytes  # as vLLM counts it: whole blocks
+    assert needed <= enough <= needed + 3 * block_bytes
+
+
+@pytest.mark.parametrize("fields", [{"kv_tokens": None}, {"kv_tokens": 0}, {"kv_tokens": 8191}])
+def test_without_tokens_the_whole_cache_is_what_was_enough(fields: dict[str, Any]) -> None:
+    assert past(**fields).enough_bytes == 3 * GIB
+    assert past(started=False, kv_tokens=10**6).enough_bytes is None
+    assert past(kv_tokens=10**6, setup=replace(SETUP, max_model_len=None)).enough_bytes == 3 * GIB
+
+
 def test_hand_set_figures() -> None:
     need = lesson(past()).applied_to_need(ModelNeed())
     assert (need.model_bytes, need.min_kv_cache_bytes, need.on_cuda_total) == (17 * GIB, 3 * GIB, True)
