@@ -63,7 +63,9 @@ def test_killed_in_the_middle_many_times_it_loses_at_most_that_run(tmp_path: Pat
     path = tmp_path / "j.db"
     drawn = random.Random(5)
     said: list[str] = []
-    for round_ in range(25):
+    for round_ in range(200):
+        if round_ >= 25 and len(said) > 25:
+            break  # on a busy machine with a slow disk it takes more rounds until so much has been kept
         with writer(path, str(round_), 10_000) as process:
             started(process)
             # From the first instant, when the file is being made, to the middle of many runs.
