@@ -29,7 +29,7 @@ from gpu_tui.bench.oom import LogWatch
 from gpu_tui.bench.plan import MeasurePlan, Mode
 from gpu_tui.bench.progress import Emit, Teller, parts_of
 from gpu_tui.bench.results import endpoint_shown, figure, llm_result, stt_result, workload_of
-from gpu_tui.bench.together import SideBySide, interference
+from gpu_tui.bench.together import SideBySide, interference, told_of
 from gpu_tui.bench.untrusted import shown, shown_url
 from gpu_tui.bench.voice import VoiceProbe, turn_done, voice_result
 from gpu_tui.bench.whisper_local import LocalWhisper
@@ -236,6 +236,10 @@ class Runner:
             one, other = await side_by_side.run(loader.llm(llm, TOGETHER_INDEX), loader.stt(stt, self._clip))
             beside = (llm_result(llm, one.outcomes, one.queue), stt_result(stt, other.outcomes, self._clip))
             got.windows["together"] = one.window or (0.0, 0.0)
+            why, notes = told_of(one.outcomes, other.outcomes)
+            self._notes += notes
+            if why:
+                self._reason["together"] = why
         else:
             self._reason["together"] = BOTH_NEEDED
             teller.no_more()

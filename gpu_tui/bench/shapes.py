@@ -176,7 +176,8 @@ class Interference(msgspec.Struct, frozen=True, kw_only=True):
     llm_alone: LlmResult | None
     together: Together | None
     slowdown: dict[str, Ratio | None]
-    """Of ``stt_latency``, ``llm_ttft``, ``llm_itl``, ``llm_tpot``, ``llm_e2e``; null when unmeasured."""
+    """Of ``stt_latency``, ``llm_ttft``, ``llm_itl``, ``llm_tpot``, ``llm_e2e``; null when unmeasured, when the other
+    side delivered nothing meanwhile, and of ITL where the two are not of one basis."""
     windows: dict[str, tuple[float, float]]
     """Begin and end of ``stt_alone``, ``llm_alone`` and ``together`` in seconds since the run began."""
 

@@ -90,10 +90,17 @@ def interference(
     """The three loads side by side; each pair is a kind's figures alone and together."""
     (llm_alone, llm_beside), (stt_alone, stt_beside) = llm, stt
 
+    both = bool(llm_beside and stt_beside and llm_beside.n and stt_beside.n)
+    of_a_kind = getattr(llm_alone, "itl_basis", None) == getattr(llm_beside, "itl_basis", None)
+
     def of_llm(name: str) -> Ratio | None:
+        # Beside a service that answers nothing it is as good as alone. Gaps and means have unlike percentiles.
+        if not both or (name == "itl_ms" and not of_a_kind):
+            return None
         return _ratio(getattr(llm_alone, name, None), getattr(llm_beside, name, None))
 
-    stt_latency = _ratio(getattr(stt_alone, "latency_ms", None), getattr(stt_beside, "latency_ms", None))
+    latencies = getattr(stt_alone, "latency_ms", None), getattr(stt_beside, "latency_ms", None)
+    stt_latency = _ratio(*latencies) if both else None
     slowdown = {f"llm_{name}": of_llm(f"{name}_ms") for name in ("ttft", "itl", "tpot", "e2e")}
     return Interference(
         stt_alone=stt_alone,
@@ -102,6 +109,21 @@ def interference(
         slowdown={"stt_latency": stt_latency, **slowdown},
         windows={name: (round(begin, 3), round(end, 3)) for name, (begin, end) in windows.items()},
     )
+
+
+def told_of(llm: Outcomes[LlmTimings], stt: Outcomes[SttTimings]) -> tuple[str, list[str]]:
+    """Why there is no slowdown, "" where there is one; and what to know of one beside a side that failed in part."""
+    sides = (("LLM", "STT", llm), ("STT", "LLM", stt))
+    for name, other, outcomes in sides:
+        if not outcomes.good:
+            why = outcomes.told() or "no request began and ended while both were under load"
+            return f"unmeasured: the {name} delivered nothing beside {other}: {why}", []
+    return "", [
+        f"{outcomes.errors.total()} of {outcomes.ended} {name} requests failed beside the {other}:"
+        f" {other} had less beside it than a working {name}."
+        for name, other, outcomes in sides
+        if outcomes.errors
+    ]
 
 
 def _ratio(alone: Figure | None, together: Figure | None) -> Ratio | None:

@@ -78,7 +78,8 @@ def _llm(llm: LlmResult | None, title: str) -> list[str]:
         return []
     lines = ["", f"{title}  {llm.url}  {llm.model or 'no model named'}  n={llm.n}"]
     lines += [_HEADER] if llm.n else []
-    lines += _rows(("TTFT", llm.ttft_ms), ("ITL", llm.itl_ms), ("TPOT", llm.tpot_ms), ("end to end", llm.e2e_ms))
+    gaps = "chunk gap" if llm.itl_basis == "chunk_gaps" else "ITL"
+    lines += _rows(("TTFT", llm.ttft_ms), (gaps, llm.itl_ms), ("TPOT", llm.tpot_ms), ("end to end", llm.e2e_ms))
     if llm.output_tokens_per_s is not None:
         lines.append(f"  {llm.output_tokens_per_s:.1f} output tokens/s")
     if llm.prompt_tokens_mean is not None and llm.output_tokens_mean is not None:
@@ -91,6 +92,8 @@ def _llm(llm: LlmResult | None, title: str) -> list[str]:
         lines.append(f"  {llm.not_streamed} answers came whole, not streamed: no time to first token")
     if llm.itl_basis == "mean_per_token":
         lines.append("  chunks are not single tokens: ITL is the mean per token of each answer")
+    if llm.itl_basis == "chunk_gaps":
+        lines.append("  the server does not say how many tokens a chunk carries: chunk gap is the time between chunks")
     return lines + _errors(llm.errors)
 
 

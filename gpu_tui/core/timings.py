@@ -30,7 +30,8 @@ class LlmTimings:
     headers: float | None = None
     """The status line and headers have arrived."""
     chunks: tuple[float, ...] = ()
-    """Arrival of every chunk that carried text, in order; () when the answer was not streamed."""
+    """Arrival of every chunk that carried text, in order, and of those without it where they too stand for a token;
+    () when the answer was not streamed."""
     ended: float | None = None
     """The end of the answer has arrived."""
     prompt_tokens: int | None = None
@@ -89,12 +90,12 @@ class LlmTimings:
         tokens = self.chunk_tokens
         if len(self.chunks) < 2 or self.ended is None or tokens is None or tokens < 2:
             return None
-        if not _one_a_chunk(tokens, len(self.chunks), 1):
+        if not one_a_chunk(tokens, len(self.chunks), 1):
             return self.mean_itl_s
         return (self.ended - self.chunks[0]) / (tokens - 1)
 
 
-def _one_a_chunk(tokens: int, chunks: int, streams: int) -> bool:
+def one_a_chunk(tokens: int, chunks: int, streams: int) -> bool:
     """Whether usage bears it out that chunks are single tokens; one end-of-text token a stream may bring no chunk."""
     few = tokens - streams <= TOKENS_PER_CHUNK_TOLERANCE * chunks
     return few and chunks <= TOKENS_PER_CHUNK_TOLERANCE * tokens
@@ -125,7 +126,7 @@ def inter_token_latencies(requests: Sequence[LlmTimings]) -> tuple[tuple[float, 
     if len(counts) < len(streams):
         return gaps, ItlBasis.CHUNK_GAPS
     chunks = sum(len(timings.chunks) for timings in streams)
-    if _one_a_chunk(sum(counts), chunks, len(streams)):
+    if one_a_chunk(sum(counts), chunks, len(streams)):
         return gaps, ItlBasis.TOKEN_GAPS
     means = (timings.mean_itl_s for timings in streams)
     return tuple(mean for mean in means if mean is not None), ItlBasis.MEAN_PER_TOKEN

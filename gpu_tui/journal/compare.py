@@ -10,7 +10,9 @@ from gpu_tui.core.significance import ALPHA, MIN_SAMPLES, RankTest, Significance
 from gpu_tui.core.summary import summarize
 from gpu_tui.errors import UsageError
 from gpu_tui.journal.matching import Match, match_words, matches
+from gpu_tui.journal.modes_text import bases
 from gpu_tui.journal.records import Sample, StoredRun
+from gpu_tui.view.text import clean
 
 METHOD = (
     f"Mann-Whitney U on the single requests, two-sided; significant: p < {ALPHA:g} after Holm's correction for the "
@@ -236,6 +238,17 @@ def _moved(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> bool:
     return (one != other) if one is None or other is None else abs(one - other) >= MEMORY_MIB
 
 
+_ITL = {
+    "token_gaps": "gaps between tokens",
+    "chunk_gaps": "gaps between chunks of untold size",
+    "mean_per_token": "means per token",
+}
+
+
+def _of_itl(basis: set[str]) -> str:
+    return " and ".join(_ITL.get(one, clean(one, 40)) for one in sorted(basis))
+
+
 def _cautions(a: StoredRun, b: StoredRun, changes: tuple[Change, ...], *, alike: bool) -> tuple[str, ...]:
     """What to know before believing; `alike`: what stands side by side was given the same load, whatever else was."""
     changed = {change.what for change in changes}
@@ -247,6 +260,9 @@ def _cautions(a: StoredRun, b: StoredRun, changes: tuple[Change, ...], *, alike:
         told.append("The load or the model is not the same: the figures are not of like with like.")
     if "GPU" in changed or "machine" in changed:
         told.append("The machine is not the same.")
+    kinds = [bases(stored.run.summary) for stored in (a, b)]
+    if all(kinds) and kinds[0] != kinds[1]:
+        told.append(f"ITL is not the same thing in both: {_of_itl(kinds[0])} in A, {_of_itl(kinds[1])} in B.")
     if "utilization, planned" in changed and "utilization, running" not in changed:
         told.append(
             "Only the planned utilization differs: both were measured on a server that ran at the same one, and a plan "

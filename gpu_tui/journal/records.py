@@ -130,14 +130,17 @@ class StoredRun:
 def figures_of(summary: Mapping[str, Any]) -> dict[str, float | None]:
     """The figures of a summary, by the names in `FIGURES`; what it does not tell is None.
 
-    Of a run that measured interference it is what each kind delivered alone: that is what other runs deliver too.
+    Of a run that measured interference it is what each kind delivered alone: that is what other runs deliver too; and
+    the failures of all its loads.
     """
-    parts = summary.get("interference")
+    parts, beside = summary.get("interference"), None
     if isinstance(parts, Mapping):
         alone = {"llm": parts.get("llm_alone"), "stt": parts.get("stt_alone")}
         summary = {**summary, **{kind: result for kind, result in alone.items() if result is not None}}
+        beside = parts.get("together")
     told: dict[str, float | None] = {name: _at(summary, path) for name, path in _PATHS.items()}
     kinds = [summary.get(kind) for kind in ("llm", "stt", "voice")]
+    kinds += [beside.get(kind) for kind in ("llm", "stt")] if isinstance(beside, Mapping) else []
     counts = [kind.get("errors") for kind in kinds if isinstance(kind, Mapping)]
     known = [sum(count.values()) for count in counts if isinstance(count, Mapping)]
     told["errors"] = sum(known) if known else None

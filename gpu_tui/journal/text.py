@@ -8,6 +8,7 @@ from typing import Any
 
 from gpu_tui.core.significance import Significance
 from gpu_tui.journal.compare import METHOD, Comparison, Row, size_of
+from gpu_tui.journal.modes_text import mode_lines
 from gpu_tui.journal.records import Entry, StoredRun
 from gpu_tui.view.latency import ms
 from gpu_tui.view.machine import phase_text_of_json
@@ -117,6 +118,7 @@ def detailed(stored: StoredRun) -> list[str]:
     lines += [] if told is None else [f"whisper   {told}"]
     figures = [f"  {key:<20} {value:g}" for key, value in stored.figures.items() if value is not None]
     lines += ["figures", *figures] if figures else ["figures   none"]
+    lines += mode_lines(run.summary)
     lines += [f"{kind.upper()}  {why}" for kind, why in (run.summary.get("reason") or {}).items()]
     if run.evaluation is not None:
         lines.append(f"optimizer   {run.evaluation.get('status')}, fitness {run.evaluation.get('fitness')}")

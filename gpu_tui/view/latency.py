@@ -21,6 +21,8 @@ class FigureLike(Protocol):
     def max(self) -> float: ...  # noqa: D102
 
 
+FEW_P95 = 20
+"""Below so many samples a p95 is drawn from the largest one or two."""
 WIDE = 53
 """Cells of a row at its usual width; below that the columns move closer."""
 
@@ -40,9 +42,14 @@ def figure(name: str, value: FigureLike | None, n: int, unit: str = "ms", width:
     names, cells = _widths(width)
     if value is None:
         return [(f"{name:<{names}}", ""), (" unmeasured", "dim")]
-    few = "*" if n < 20 else ""
+    few = "*" if n < FEW_P95 else ""
     shown = (ms(value.p50), ms(value.p95) + few, ms(value.min), ms(value.max))
     return [(f"{name:<{names}}", ""), ("".join(f"{text:>{cells}}" for text in shown), ""), (f" {unit}", "dim")]
+
+
+def gaps_name(basis: str | None) -> str:
+    """What the samples of inter-token latency are called: a chunk may be several tokens, where nobody counts them."""
+    return "chunk gap" if basis == "chunk_gaps" else "ITL"
 
 
 def ms(value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpu_tui.view.latency import ms
+from gpu_tui.view.latency import FEW_P95, gaps_name, ms
 from gpu_tui.view.spans import Line, plain
 
 if TYPE_CHECKING:
@@ -40,14 +40,22 @@ def interference_lines(result: Any) -> list[Line]:
         together = getattr(getattr(result.together, kind, None), field, None)
         slower = _ratio(result.slowdown, ratio)
         tone = "warn" if slower is not None and slower > 1.1 else ""
-        cells = f"{_p(alone, 'p50'):>7}{_p(alone, 'p95'):>7}{_p(together, 'p50'):>8}{_p(together, 'p95'):>7}"
+        cells = f"{_p(alone, 'p50'):>7}{_p95(alone):>7}{_p(together, 'p50'):>8}{_p95(together):>7}"
         told = "?" if slower is None else f"×{slower:.2f}"
+        if field == "itl_ms":
+            name = f"    {gaps_name(getattr(result.llm_alone, 'itl_basis', None))}"
         lines.append([(f"{name:<14}", ""), (cells, ""), (f"{told:>8}", tone)])
     return lines
 
 
 def _p(figure: Any, which: str) -> str:
     return "?" if figure is None else ms(getattr(figure, which))
+
+
+def _p95(figure: Any) -> str:
+    """With a star where it is of few samples."""
+    few = figure is not None and figure.n is not None and figure.n < FEW_P95
+    return _p(figure, "p95") + ("*" if few else "")
 
 
 def _ratio(slowdown: Mapping[str, Any], name: str) -> float | None:

@@ -132,7 +132,42 @@ async def test_a_side_that_fails_together_ends_the_other() -> None:
     assert summary.interference.together is not None
     assert summary.interference.together.stt is not None
     assert summary.interference.together.stt.errors == {"http_500": 3}
-    assert summary.interference.slowdown["stt_latency"] is None
+    # Beside a service that answers nothing the LLM is as good as alone: no factor of 1.00 may say otherwise.
+    assert set(summary.interference.slowdown.values()) == {None}
+    assert summary.reason["together"].startswith("unmeasured: the STT delivered nothing beside LLM: http_500 3")
+
+
+async def test_a_side_that_fails_in_part_is_told_beside_the_factors() -> None:
+    asked = itertools.count()
+
+    async def halting(request: Request, reply: Reply) -> None:
+        number = next(asked)
+        works = number < 5 or number % 2 == 1  # a warm-up, the load alone, then every other one
+        await (answering({"text": "x"}, delay=0.02) if works else answering(b"", 500))(request, reply)
+
+    async with serving({**DESCRIBED, CHAT: streaming(ttft=0.05), SPEECH: halting}) as server:
+        what = plan(server.url, server.url, mode=Mode.INTERFERENCE, requests=4, warmup=1)
+        summary = await Runner(what, lambda _e: None).run()
+    assert summary.interference is not None
+    assert summary.interference.slowdown["llm_ttft"] is not None
+    assert "together" not in summary.reason
+    assert any("STT requests failed beside the LLM" in note for note in summary.notes)
+
+
+async def test_gaps_and_means_make_no_slowdown() -> None:
+    """Alone one token a chunk, together two: a p95 of gaps over a p95 of means would be no factor."""
+    asked = itertools.count()
+
+    async def chat(request: Request, reply: Reply) -> None:
+        tokens = 4 if next(asked) < 4 else 8  # a warm-up and the load alone
+        await streaming(ttft=0.02, itl=0.02, chunks=4, tokens=tokens)(request, reply)
+
+    async with serving({**DESCRIBED, CHAT: chat, SPEECH: answering({"text": "x"}, delay=0.02)}) as server:
+        what = plan(server.url, server.url, mode=Mode.INTERFERENCE, requests=3, warmup=1)
+        summary = await Runner(what, lambda _e: None).run()
+    assert summary.interference is not None
+    slowdown = summary.interference.slowdown
+    assert (slowdown["llm_itl"], slowdown["llm_tpot"] is None) == (None, False)
 
 
 async def test_what_ends_after_the_other_side_ran_partly_alone_and_does_not_count() -> None:

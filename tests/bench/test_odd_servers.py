@@ -77,6 +77,20 @@ async def test_thoughts_that_are_counted_and_not_sent_take_no_part_in_the_gaps(
     assert inter_token_latencies([timings]) == (timings.chunk_gaps_s, ItlBasis.TOKEN_GAPS)
 
 
+async def test_tokens_without_text_are_tokens_where_the_count_bears_it_out(session: aiohttp.ClientSession) -> None:
+    """vLLM, asked to write on behind the end of its text, sends a chunk with nothing in it for each end of text."""
+    silent, end = delta(content=""), event({"choices": [{"delta": {"content": ""}, "finish_reason": "length"}]})
+    timings = await asked(
+        session, saying(delta(role="assistant", content=""), token(), token(), *[silent] * 6, end, usage(9) + DONE)
+    )
+    assert (len(timings.chunks), timings.output_tokens) == (9, 9)
+    assert inter_token_latencies([timings])[1] == ItlBasis.TOKEN_GAPS
+    # Where the count is that of the chunks with text, the others are none; and where it is neither's, nobody knows.
+    for told in (2, 5):
+        timings = await asked(session, saying(token(), token(), *[silent] * 6, end, usage(told) + DONE))
+        assert len(timings.chunks) == 2
+
+
 async def test_thoughts_that_are_sent_are_tokens_like_others(session: aiohttp.ClientSession) -> None:
     thought = delta(reasoning_content="hm")
     said = event({"usage": {"completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 2}}})

@@ -19,7 +19,7 @@ from gpu_tui.journal.export import comparison_object, csv_text, entry_object, ma
 from gpu_tui.journal.records import FIGURES, figures_of
 from gpu_tui.journal.scatter import plot
 from gpu_tui.journal.text import compared, detailed, listed, listed_narrow
-from tests.journal.runs import llm_samples, run, summary
+from tests.journal.runs import figure, llm_samples, run, summary
 
 
 def stored(number: int = 1, **fields: Any) -> StoredRun:
@@ -234,6 +234,41 @@ def test_a_report_has_a_picture_of_each_plot_that_shows_something(journal: Journ
     real, _, simulated = text.partition("## SIMULATED")
     assert [real.count(f"](my%20report-{kind}-utilization.svg)") for kind in ("llm", "stt")] == [1, 1]
     assert ".svg" not in simulated, "the simulated run tells no utilization"
+
+
+def test_of_interference_and_turns_the_journal_tells_more_than_their_columns() -> None:
+    llm = figure(40.0)
+    beside = {"n": 20, "errors": {}, "ttft_ms": figure(90.0), "itl_basis": "token_gaps"}
+    parts = {
+        "llm_alone": {"n": 20, "errors": {}, "ttft_ms": llm, "itl_basis": "token_gaps"},
+        "stt_alone": {"n": 20, "errors": {"timeout": 2}, "latency_ms": figure(200.0)},
+        "together": {"llm": beside, "stt": {"n": 3, "errors": {"http_500": 17}, "latency_ms": figure(500.0)}},
+        "slowdown": {"llm_ttft": {"p50": 2.25, "p95": 2.5}, "llm_itl": None, "stt_latency": {"p50": 2.5, "p95": None}},
+    }
+    told = summary() | {"llm": parts["llm_alone"], "stt": parts["stt_alone"], "interference": parts}
+    lines = detailed(stored(summary=told))
+    assert any(line.split()[:2] == ["LLM", "TTFT"] and "90.0/180" in line and "2.25×/2.50×" in line for line in lines)
+    assert any(line.split()[:2] == ["STT", "latency"] and "500/1000" in line and "2.50×/?" in line for line in lines)
+    assert not any("ITL" in line for line in lines), "it was not measured"
+    assert figures_of(told)["errors"] == 19, "of every load"
+
+    turns = {"voice": {"n": 4, "stt_ms": figure(100.0), "total_ms": None}}
+    lines = detailed(stored(summary=turns))
+    assert any(line.split()[0] == "transcript" and "100/200" in line for line in lines)
+    assert any(line.startswith("  whole turn") and "?/?" in line for line in lines)
+
+
+def test_gaps_of_chunks_are_not_passed_off_as_those_of_tokens() -> None:
+    def of(basis: str) -> StoredRun:
+        told = summary()
+        return stored(1, summary=told | {"llm": told["llm"] | {"itl_basis": basis}}, samples=llm_samples([40.0] * 8))
+
+    counted, untold = of("token_gaps"), of("chunk_gaps")
+    assert any("ITL" in line and "time between chunks" in line for line in detailed(untold))
+    assert not any("time between chunks" in line for line in detailed(counted))
+    cautions = " ".join(compare(counted, untold).cautions)
+    assert "gaps between tokens in A, gaps between chunks of untold size in B" in cautions
+    assert "ITL is not" not in " ".join(compare(untold, untold).cautions)
 
 
 def test_an_entry_needs_every_figure() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_tui.bench.plan import Mode
-from gpu_tui.bench.shapes import Interference, Ratio, VoiceResult, VoiceTurn
+from gpu_tui.bench.shapes import Figure, Interference, LlmResult, Ratio, Together, VoiceResult, VoiceTurn
 from gpu_tui.view.modes import MODES, interference_lines, voice_bars, voice_summary
 from gpu_tui.view.spans import plain
 
@@ -71,6 +71,39 @@ def test_the_summary_tells_the_budget_only_when_there_is_one() -> None:
     assert "✗ 2 of 3 within the budget of 800 ms" in told
     assert "no sentence ended" in told
     assert "?" in told, "what was not measured is not 0"
+
+
+def of(n: int, basis: str) -> LlmResult:
+    made = Figure(p50=40, p95=80, p99=90, min=10, max=99, mean=41, n=n)
+    return LlmResult(
+        n=n,
+        errors={},
+        ttft_ms=made,
+        itl_ms=made,
+        e2e_ms=made,
+        output_tokens_per_s=None,
+        url="u",
+        model=None,
+        itl_basis=basis,
+    )
+
+
+def test_few_samples_and_gaps_of_chunks_are_told_where_they_stand() -> None:
+    def lines(n: int, basis: str) -> list[str]:
+        together = Together(llm=of(n, basis), stt=None)
+        made = Interference(
+            stt_alone=None, llm_alone=of(n, basis), together=together, slowdown={"llm_ttft": None}, windows={}
+        )
+        return [plain(line) for line in interference_lines(made)]
+
+    few, many = lines(19, "chunk_gaps"), lines(20, "token_gaps")
+    assert few[1].count("80.0*") == 2
+    assert not any("*" in line for line in many)
+    assert [("chunk gap" in " ".join(told), " ITL " in " ".join(told)) for told in (few, many)] == [
+        (True, False),
+        (False, True),
+    ]
+    assert all(len(line) <= 53 for line in few)
 
 
 def test_interference_tells_unknown_as_unknown() -> None:

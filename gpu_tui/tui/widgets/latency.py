@@ -13,7 +13,7 @@ from textual.widgets import Button, Label
 
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.tui.widgets.plot import LatencyPlot
-from gpu_tui.view.latency import errors, figure, heading, ms, progress_bar
+from gpu_tui.view.latency import errors, figure, gaps_name, heading, ms, progress_bar
 from gpu_tui.view.machine import MachinePlot, phase_lines
 from gpu_tui.view.modes import interference_lines, voice_summary
 from gpu_tui.view.plots import PLOTS, Level, Plot
@@ -146,7 +146,7 @@ def summary_lines(summary: Summary, width: int, kept: str = "") -> list[Line]:
     llm, stt = summary.llm, summary.stt
     if llm is not None:
         lines.append(figure(f"LLM TTFT  n={llm.n}", llm.ttft_ms, llm.n, width=width))
-        lines.append(figure("    ITL", llm.itl_ms, llm.n, width=width))
+        lines.append(figure(f"    {gaps_name(llm.itl_basis)}", llm.itl_ms, llm.n, width=width))
         lines.append(figure("    end-to-end", llm.e2e_ms, llm.n, width=width))
     if stt is not None:
         lines.append(figure(f"STT latency n={stt.n}", stt.latency_ms, stt.n, width=width))
@@ -162,7 +162,11 @@ def _whisper(size: WhisperSize | None) -> str:
 def _closing(summary: Summary, kept: str) -> list[Line]:
     """What failed, what was not measured and why, whose utilization the figures belong to."""
     lines: list[Line] = []
-    for kind, result in (("LLM", summary.llm), ("STT", summary.stt), ("voice", summary.voice)):
+    loads = [("LLM", summary.llm), ("STT", summary.stt), ("voice", summary.voice)]
+    together = summary.interference.together if summary.interference is not None else None
+    if together is not None:
+        loads += [("LLM beside STT", together.llm), ("STT beside LLM", together.stt)]
+    for kind, result in loads:
         if result is not None:
             lines += _failures(kind, result.errors)
     for kind, why in sorted(summary.reason.items()):
