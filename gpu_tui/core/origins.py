@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -25,6 +25,11 @@ class Origin:
     source: str
     age_s: float | None = None
     """Seconds since it was read; None for what does not age."""
+
+
+def later(origin: Origin, seconds: float) -> Origin:
+    """The origin so many seconds later; what does not age stays."""
+    return origin if origin.age_s is None else replace(origin, age_s=origin.age_s + seconds)
 
 
 _STRENGTH = list(OriginKind)

@@ -8,6 +8,7 @@ from typing import Any
 
 from gpu_tui.core.books import Books, Service
 from gpu_tui.core.checks import ModelNeed
+from gpu_tui.core.origins import later
 from gpu_tui.core.planning import Judgement, judge, start_for
 from gpu_tui.core.services import Role
 from gpu_tui.core.snapshot import Gpu
@@ -70,6 +71,13 @@ class Plan:
     def with_flags(self, **flags: Any) -> Plan:
         """The same with other flags of vLLM (fields of `StartInputs`); without inputs nothing changes."""
         return self if self.inputs is None else replace(self, inputs=replace(self.inputs, **flags))
+
+    def later(self, seconds: float) -> Plan:
+        """The same so many seconds later: what was measured with it is older by them, and nothing else changes."""
+        if self.inputs is None or not self.inputs.given:
+            return self
+        given = {name: replace(one, origin=later(one.origin, seconds)) for name, one in self.inputs.given.items()}
+        return self.with_flags(given=given)
 
     def without(self, stopped: Collection[Service]) -> Plan:
         """The same with these services stopped: their memory is free."""

@@ -8,20 +8,15 @@ from textual.binding import Binding
 
 from gpu_tui import wiring
 from gpu_tui.core.books import keep_books
-from gpu_tui.core.remedies import remedies
-from gpu_tui.core.vllm_errors import error_text
 from gpu_tui.core.what_to_type import what_to_type
-from gpu_tui.tui import plots, texts
+from gpu_tui.tui import explaining, plots, texts
 from gpu_tui.tui.background import aside
 from gpu_tui.tui.palette import offered
 from gpu_tui.tui.planner import Pick, PickKind
 from gpu_tui.tui.screens.command import CommandDialog
 from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
 from gpu_tui.tui.screens.model import ModelDialog
-from gpu_tui.view.compare_start import compared_lines
 from gpu_tui.view.explain import age_words, reading_origin
-from gpu_tui.view.explain import explain as figures_of
-from gpu_tui.view.explain_start import start_lines
 from gpu_tui.view.modes import MODES
 from gpu_tui.view.rows import check_lines, mib
 from gpu_tui.view.spans import Line, plain
@@ -54,22 +49,7 @@ def show_help(app: GpuTuiApp) -> None:
 
 def explain(app: GpuTuiApp) -> None:
     """Every figure with its source."""
-    explorer = app.explorer
-    one, snapshot = explorer.judgement(), explorer.snapshot
-    if one is None or snapshot is None:
-        app.notify("Nothing has been read yet.", severity="warning")
-        return
-    lines: list[Line] = [[(app.host.sentence(one.report), "strong")], []]
-    lines += texts.learned_lines(app.planner)
-    plan = explorer.plan() if explorer.predicts else None
-    if plan is not None:
-        lines += start_lines(one, error_text(one, plan.rules), remedies(plan, one))
-        lines += texts.evidence_lines(app.planner)
-        cache = app.planner.evidence.cache
-        lines += compared_lines(plan, app.planner.evidence.log, cache.smallest if cache is not None else None)
-    figures = figures_of(one.report, snapshot, app.telemetry.age_s(), app.main.utilization_origin)
-    lines += texts.explain_lines(figures)
-    app.push_screen(TextDialog("Where these numbers come from", lines))
+    explaining.explain(app)
 
 
 def choose_model(app: GpuTuiApp) -> None:

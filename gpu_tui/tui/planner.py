@@ -112,6 +112,7 @@ class Planner:
         """The running server's model is being looked at for the first time."""
         self.notice: Notice | None = None
         """That its start was kept in the journal, or why not."""
+        self._found_at: float | None = None
         self._asked: tuple[str, int] | None = None
         self._asked_at = 0.0
 
@@ -125,6 +126,12 @@ class Planner:
 
     def _forget(self) -> None:
         self.evidence, self.reading, self._asked, self.notice = Evidence(), False, None, None
+        self._found_at = None
+
+    @property
+    def found_age_s(self) -> float:
+        """Seconds since the running server was looked at: its evidence tells its ages as they were then."""
+        return 0.0 if self._found_at is None else max(0.0, self._clock.monotonic() - self._found_at)
 
     def choose(self, pick: Pick) -> None:
         """Plan with another model, or with other flags."""
@@ -205,7 +212,7 @@ class Planner:
         except GpuTuiError as error:
             found, notice = Evidence(missing=(str(error),)), None
         if key == self._asked:
-            self.evidence, self.reading = found, False
+            self.evidence, self.reading, self._found_at = found, False, self._clock.monotonic()
             self._kept(notice)
             self.apply()
             self._host.show_plan()

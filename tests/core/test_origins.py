@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from gpu_tui.core.origins import Origin, OriginKind, weakest
+from gpu_tui.core.origins import Origin, OriginKind, later, weakest
 
 MEASURED = Origin(kind=OriginKind.MEASURED, source="NVML", age_s=2.0)
 DERIVED = Origin(kind=OriginKind.DERIVED, source="config.json", age_s=None)
@@ -22,3 +22,8 @@ def test_the_oldest_age_counts_and_what_does_not_age_has_none() -> None:
     older = Origin(kind=OriginKind.MEASURED, source="log", age_s=90.0)
     assert weakest(MEASURED, older, DERIVED, source="x").age_s == 90.0
     assert weakest(DERIVED, ASSUMED, source="x").age_s is None
+
+
+def test_what_ages_is_older_later_and_the_rest_stays() -> None:
+    assert later(MEASURED, 30.0) == Origin(kind=OriginKind.MEASURED, source="NVML", age_s=32.0)
+    assert later(DERIVED, 30.0) is DERIVED

@@ -253,6 +253,31 @@ async def test_the_running_servers_model_is_read_once_and_again_after_a_while() 
         assert "read: log file vllm.log" in shown(app)
 
 
+async def test_ages_are_told_by_the_clock_and_grow_while_they_are_read() -> None:
+    clock, models = ManualClock(), FakeModels()
+    given = {TermName.WEIGHTS: Given(size=5 * GIB, origin=LOG)}
+    models.evidence = Evidence(inputs=StartInputs(given=given, version="0.33.0"), sources=("log file vllm.log",))
+    app = make_app(live(clock), clock=clock, models=models)
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await until(pilot, lambda: app.explorer.start() is not None, "the model is taken in")
+        app.telemetry.close()
+        clock.advance(20)
+        await pilot.press("e")
+        assert shown(app).count("measured: log file vllm.log, 25 s ago") == 2, "its term, and beside the prediction"
+        dialog = app.screen
+        assert isinstance(dialog, TextDialog)
+        before = shown(app)
+        dialog.renew()
+        assert shown(app) == before
+        clock.advance(70)
+        dialog.renew()
+        after = shown(app)
+        assert after.count("measured: log file vllm.log, 95 s ago") == 2
+        assert after.replace("95 s", "25 s").replace("90 s", "20 s") == before, "no figure is another"
+        assert len(models.asked) == 1
+
+
 async def test_what_could_not_be_read_of_the_running_server_is_told() -> None:
     clock, models = ManualClock(), FakeModels()
     models.error = GpuTuiError("Its folder cannot be read.", "Start gpu-tui as its user.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -15,9 +15,17 @@ from textual.widgets.option_list import Option
 from gpu_tui.tui.styling import content
 from gpu_tui.view.spans import Line
 
+RENEW_S = 1.0
+
 
 class TextDialog(ModalScreen[None]):
-    """Lines to read; scrolls with the keys, closes with escape, enter or the key that opened it."""
+    """Lines to read; scrolls with the keys, closes with escape, enter or the key that opened it.
+
+    Args:
+        title: of the box.
+        lines: what to read.
+        renew: tells the lines anew, every `RENEW_S`: ages grow while they are read.
+    """
 
     BINDINGS = [
         Binding("escape,q,enter,e,question_mark", "dismiss", "Close", id="dialog.close", tooltip="Close"),
@@ -27,10 +35,23 @@ class TextDialog(ModalScreen[None]):
         Binding("pagedown,space", "scroll(10)", "Page down", show=False),
     ]
 
-    def __init__(self, title: str, lines: Sequence[Line]) -> None:
+    def __init__(self, title: str, lines: Sequence[Line], *, renew: Callable[[], Sequence[Line]] | None = None) -> None:
         super().__init__()
         self._heading = title
         self._lines = lines
+        self._renew = renew
+
+    def on_mount(self) -> None:
+        """Begin to tell it anew."""
+        if self._renew is not None:
+            self.set_interval(RENEW_S, self.renew)
+
+    def renew(self) -> None:
+        """Tell it anew, where it reads otherwise now."""
+        lines = self._renew() if self._renew is not None else self._lines
+        if lines != self._lines:
+            self._lines = lines
+            self.query_one(".dialog-text", Static).update(content(lines))
 
     def compose(self) -> ComposeResult:
         """A box with a title."""
