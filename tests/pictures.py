@@ -1,4 +1,4 @@
-"""Draws screenshots/: ``python -m tests.pictures [FOLDER]``. Same machine, same clock, same pictures.
+"""Draws screenshots/: ``python -m tests.pictures [FOLDER [NAME …]]``. Same machine, same clock, same pictures.
 
 SVG by Textual, PNG from it by resvg with the system's DejaVu Sans Mono (Debian: fonts-dejavu-core).
 """
@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,7 +199,13 @@ def main() -> None:
     """Draw them all, each with a journal of its own."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots")
     folder.mkdir(exist_ok=True)
-    for picture in PICTURES:
+    os.environ["TZ"] = "UTC"  # the same times of day wherever it is drawn
+    time.tzset()
+    known = {picture.name: picture for picture in PICTURES}
+    for name in sys.argv[2:] or known:
+        if name not in known:
+            raise SystemExit(f"There is no picture {name!r}. There are {', '.join(known)}.")
+        picture = known[name]
         # The journal of whoever draws is nobody's business here.
         os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="gpu-tui-pictures-")
         svg = asyncio.run(draw(picture))
