@@ -49,7 +49,7 @@ def lesson(plan: Plan, settings: Settings, running: Running, *, apply: bool) -> 
         JournalRefused, JournalError: with `apply`, the journal cannot be read.
     """
     path = wiring.journal_path(settings)
-    kept = path is not None and path.exists()
+    kept = path is not None and wiring.journal_there(path)
     if not kept and not apply:
         return plan, None  # as on most machines: `check` then loads nothing for it
     planned = _planned(plan, settings, running)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gpu_tui.wiring.measuring import demo_servers as demo_servers
     from gpu_tui.wiring.measuring import measure_plan as measure_plan
     from gpu_tui.wiring.recording import journal_path as journal_path
+    from gpu_tui.wiring.recording import journal_there as journal_there
     from gpu_tui.wiring.recording import open_journal as open_journal
     from gpu_tui.wiring.recording import record_run as record_run
 
@@ -35,6 +36,7 @@ _LATER = {
     "demo_servers": "measuring",
     "measure_plan": "measuring",
     "journal_path": "recording",
+    "journal_there": "recording",
     "open_journal": "recording",
     "record_run": "recording",
 }

@@ -13,7 +13,7 @@ from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start_setup import Setup
 from gpu_tui.wiring.deployments import Notice, open_deployments, remember
 from gpu_tui.wiring.evidence import Evidence
-from gpu_tui.wiring.recording import journal_path
+from gpu_tui.wiring.recording import journal_path, journal_there
 
 if TYPE_CHECKING:
     from gpu_tui.journal.deployments import Deployment
@@ -59,7 +59,7 @@ class PastStarts:
             JournalError: it cannot be read.
         """
         path = journal_path(self._settings)
-        if path is None or not path.exists():
+        if path is None or not journal_there(path):
             return None
         starts = self._starts(path)
         if planned.model is None:

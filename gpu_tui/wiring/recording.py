@@ -42,6 +42,17 @@ def journal_path(settings: Settings) -> Path | None:
     return default_path()
 
 
+def journal_there(path: Path) -> bool:
+    """Whether there is a file; also where that may not be looked up, so that opening it says why."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def open_journal(settings: Settings, *, writable: bool = False) -> Journal:
     """The journal in effect.
 
@@ -62,7 +73,7 @@ def opened_journal(settings: Settings, kind: type[J], *, writable: bool) -> J:
         origin = settings.origin("journal")
         where = "--no-journal" if origin.kind == "flag" else str(origin)
         raise UsageError(f"The journal is switched off ({where}).", "Name a file with --journal.")
-    if not writable and settings.journal is not None and not path.exists():
+    if not writable and settings.journal is not None and not journal_there(path):
         raise journal.JournalError(f"There is no journal {path}.", "Check --journal.")
     return kind(path, writable=writable)
 
@@ -155,7 +166,7 @@ def _machine(
         fields |= {"status": report.status.value, "reason": reason(report)}
     if snapshot is not None:
         fields["gpus"] = [
-            wire.gpu_object(each) | {"judged": gpu is not None and each.index == gpu.index} for each in snapshot.gpus
+            wire.gpu_object(each) | {"judged": gpu is not None and each.key == gpu.key} for each in snapshot.gpus
         ]
     if books is not None:
         fields["services"] = _services(books)

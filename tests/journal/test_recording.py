@@ -12,6 +12,7 @@ import pytest
 from gpu_tui import wiring
 from gpu_tui.bench.events import Figure, Generator, LlmResult, RequestDone, Summary, Utilization
 from gpu_tui.config import Settings
+from gpu_tui.core.snapshot import MigInstance
 from gpu_tui.errors import UsageError
 from gpu_tui.journal import JournalError, JournalRefused, StoredRun
 from gpu_tui.wiring import Options
@@ -152,6 +153,15 @@ def test_which_of_several_gpus_it_is_about(settings: Settings) -> None:
     assert judged_ones(2, index=1) == [False, False, False]
     assert judged_ones(3, index=1, chosen="1") == [False, True, False]
     assert judged_ones(4, index=1, gpu=two.gpus[0]) == [True, False, False]
+
+
+def test_instances_of_mig_share_an_index_and_are_told_apart(settings: Settings) -> None:
+    parts = [
+        replace(gpu({}, uuid=f"MIG-{each}"), mig=MigInstance(number=each, parent_uuid="GPU-a")) for each in range(2)
+    ]
+    seen = snapshot(parts, simulated=False)
+    wiring.record_run(settings, Options(), seen, books_of(seen), None, finished(), gpu=parts[1])
+    assert [(one["index"], one["judged"]) for one in only(settings).run.gpus] == [(0, False), (0, True)]
 
 
 def test_the_turns_of_a_voice_run_become_samples(settings: Settings) -> None:
