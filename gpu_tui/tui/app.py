@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -26,6 +24,7 @@ from gpu_tui.tui.alarms import Alarms
 from gpu_tui.tui.deploying import Deploying
 from gpu_tui.tui.host import Host
 from gpu_tui.tui.intake import Intake
+from gpu_tui.tui.leaving import leave_on_signals
 from gpu_tui.tui.letting_go import let_go
 from gpu_tui.tui.messages import Letterbox, MachineRead
 from gpu_tui.tui.palette import commands_of
@@ -144,9 +143,7 @@ class GpuTuiApp(App[None]):
         self.set_interval(TICK_S, self._tick)
         if self._started is not None:
             self.set_timer(STARTED_S, self._started)
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-            # Whoever ends us so wants the terminal back as it was, and no child left.
-            asyncio.get_running_loop().add_signal_handler(number, self.exit)
+        leave_on_signals(lambda code: self.exit(return_code=code), getattr(self._driver, "leave", lambda: None))
 
     def on_unmount(self) -> None:
         """Stop reading; a call that hangs is left behind."""
