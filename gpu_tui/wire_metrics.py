@@ -134,7 +134,7 @@ def simulated_label(simulated: bool) -> Labels:
 
 def gpu_labels(gpu: Gpu) -> Labels:
     """Which GPU: NVML's index, UUID and name."""
-    return {"gpu": str(gpu.index), "uuid": clean(gpu.uuid, MOST_LABEL), "name": clean(gpu.name, MOST_LABEL)}
+    return {"gpu": gpu.label, "uuid": clean(gpu.uuid, MOST_LABEL), "name": clean(gpu.name, MOST_LABEL)}
 
 
 def service_labels(services: Sequence[Service]) -> Iterator[tuple[str, Service]]:

@@ -99,6 +99,9 @@ def test_services_tell_the_figures_of_that_instant(past: Path, capsys: pytest.Ca
         (("check", "--util", "0.5", "--scenario", "oom"), "name two machines"),
         (("measure",), "a recording has none"),
         (("record", "b.rec"), "is kept already"),
+        (("exporter", "--listen", "127.0.0.1:0"), "of a machine now"),
+        (("history",), "keeps no runs"),
+        (("history", "--deployments"), "keeps no runs"),
         (("check", "--util", "0.5", "--learned"), "Leave it out"),
     ],
 )

@@ -21,7 +21,7 @@ from gpu_tui import wiring
 from gpu_tui.clock import ManualClock
 from gpu_tui.core.books import Service
 from gpu_tui.core.services import Classifier, Role
-from gpu_tui.core.snapshot import FaultKind, Snapshot
+from gpu_tui.core.snapshot import FaultKind, MigInstance, Snapshot
 from gpu_tui.errors import SourceUnavailable
 from gpu_tui.exporter.latest import Latest
 from gpu_tui.exporter.server import Collector
@@ -124,6 +124,16 @@ def test_of_several_gpus_the_plan_is_about_those_that_hold_the_server() -> None:
     idle = seen(snapshot((gpu({}), gpu({}, index=1, uuid="GPU-1"))))
     assert [value(idle, "gpu_tui_plan_known", gpu=n) for n in "01"] == [0, 0]
     assert value(seen(snapshot(gpus), gpu="1"), "gpu_tui_gpu_up", gpu="0") is None
+
+
+def test_instances_of_mig_are_told_by_the_name_that_chooses_them() -> None:
+    parts = [
+        replace(gpu({7 + each: 100}, uuid=f"MIG-{each}"), mig=MigInstance(number=each, parent_uuid="GPU-a"))
+        for each in range(2)
+    ]
+    told = seen(snapshot(parts, [info(7, "a"), info(8, "b")], simulated=False))
+    assert value(told, "gpu_tui_gpu_memory_used_bytes", gpu="0:1", uuid="MIG-1") is not None
+    assert value(told, "gpu_tui_gpu_memory_used_bytes", gpu="0:0") is not None
 
 
 def test_a_model_that_is_known_tells_tokens_with_their_band() -> None:

@@ -12,6 +12,8 @@ from gpu_tui.clock import SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.view.text import clean
 
+NO_REPLAY = "exporter tells of a machine now: Prometheus would keep a recording's figures as today's."
+
 DEFAULT_LISTEN = ("127.0.0.1", 9835)
 
 _EPILOG = """\
@@ -65,8 +67,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     host, port = args.listen
     exporter = Exporter(args.options, settings, SystemClock(), host, port, tell=_tell)
-    if not args.options.live:
-        output.note("SIMULATED or recorded: these metrics are not about this machine now; every series says so.")
+    if args.options.simulated:
+        output.note("SIMULATED: these metrics are not about this machine; every series says so.")
     if not _is_loopback(host):
         output.note(
             f"Warning: whoever can reach {clean(host, 80)} can read these metrics; nothing asks for a password."

@@ -21,6 +21,8 @@ from gpu_tui.view.text import clean
 if TYPE_CHECKING:
     from gpu_tui.journal import Entry, Journal
 
+NO_REPLAY = "history shows what the journal keeps, and a recording keeps no runs."
+
 _EPILOG = """\
 Every run of `gpu-tui measure`, the optimizer and the explorer is kept, unless --no-journal is said. Simulated runs
 are marked, and never stand in one comparison or plot with real ones. With --deployments the same actions (list, show,
