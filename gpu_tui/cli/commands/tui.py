@@ -15,6 +15,10 @@ from gpu_tui.ports import TelemetrySource
 FRAMES_PER_S = "240"
 """Upper bound of frames per second; one is drawn only when something has changed."""
 
+SWITCH_S = 0.001
+"""How long a thread of ours keeps the interpreter from another that wants it. At Python's own 5 ms, a key pressed while
+the machine is being read waits so long at each of the threads that it passes: input, screen, output."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the TUI."""
@@ -35,6 +39,7 @@ def run(args: argparse.Namespace, options: wiring.Options, settings: Settings) -
     from gpu_tui.tui.app import GpuTuiApp
 
     output.draw_in_utf8()
+    sys.setswitchinterval(SWITCH_S)
     clock = SystemClock()
     # A mistake in a scenario is told before the screen is taken; a live machine waits for the first frame.
     source: TelemetrySource | None = None
