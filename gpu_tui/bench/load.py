@@ -79,8 +79,8 @@ class Pace:
     rate: float | None = None
     """Requests a second of an open loop."""
     arrivals: Arrivals = Arrivals.CLOSED
-    seed: int = 1
-    """Of the gaps between arrivals."""
+    seed: str = "1"
+    """Of the gaps between arrivals; of two services one each, whose callers do not know of each other."""
     over: Callable[[], bool] = lambda: False
     """No request is started once this is true; what is under way is waited for."""
 

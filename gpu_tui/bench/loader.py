@@ -172,7 +172,7 @@ class Loader:
         before = await self.metrics(job.endpoint)
         teller.begin(job.kind)
         began, cpu = self._clock.monotonic(), cpu_s()
-        outcomes = await drive(self.pace(self.past(began)), job.ask, ended, self._clock)
+        outcomes = await drive(self.pace(job.kind, self.past(began)), job.ask, ended, self._clock)
         teller.finish()
         self.charge(began, cpu, outcomes)
         window = (began - teller.began, teller.since_s())
@@ -180,15 +180,16 @@ class Loader:
         why = "" if outcomes.good else f"unmeasured: every request failed: {outcomes.told()}"
         return Loaded(outcomes=outcomes, queue=queue, window=window), why
 
-    def pace(self, over: Callable[[], bool]) -> Pace:
+    def pace(self, kind: Kind, over: Callable[[], bool]) -> Pace:
         """The plan's pace; the load is over when its requests are sent, and when `over` says so."""
         plan = self._plan
         return Pace(
             count=plan.requests if plan.duration_s is None else None,
-            concurrency=plan.concurrency,
+            # Also of a load that goes on beside another: more at once than alone would be no comparison.
+            concurrency=plan.concurrency if plan.duration_s is not None else min(plan.concurrency, plan.requests),
             rate=plan.rate,
             arrivals=plan.arrivals,
-            seed=plan.seed,
+            seed=f"{plan.seed}:{kind}",
             over=over,
         )
 

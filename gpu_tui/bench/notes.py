@@ -18,6 +18,8 @@ def told_after(plan: MeasurePlan, loader: Loader, llm: LlmResult | None) -> list
     notes = []
     if plan.prompts and llm and llm.n > len(plan.prompts):
         notes.append(f"{len(plan.prompts)} prompts for {llm.n} requests: repeated ones may come from a prefix cache.")
+    if plan.rate is None and plan.duration_s is None and plan.requests < plan.concurrency:
+        notes.append(f"Never more than {plan.requests} at once: no more requests were asked for.")
     if plan.prompt_tokens is not None and not plan.prompts and plan.wants_llm and not loader.prompts.calibrated:
         notes.append("The server did not tell how it counts tokens: the length of the prompts is an estimate.")
     notes += _of_arrivals(loader.connector)

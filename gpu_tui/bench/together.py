@@ -60,7 +60,7 @@ class SideBySide:
             self._teller.emit(job.report(index, outcome))
             self._teller.ended(job.kind, failed=isinstance(outcome, ProbeFailure), at_once=2, counts=within)
 
-        pace = replace(self._loader.pace(lambda: self._over(past)), count=None)
+        pace = replace(self._loader.pace(job.kind, lambda: self._over(past)), count=None)
         outcomes = await drive(pace, job.ask, ended, self._clock)
         self._close()  # of a hopeless one the other side must hear: beside nothing it would be alone
         return outcomes

@@ -145,7 +145,9 @@ def _clip(name: str, wav: bytes) -> Clip:
             channels, bits = reader.getnchannels(), 8 * reader.getsampwidth()
             rate, frames = reader.getframerate(), len(reader.readframes(reader.getnframes()))
     except (wave.Error, EOFError) as error:
-        raise UsageError(f"--wav: {name} is not a PCM WAV file ({error or 'it ends early'}).", _WAV_REMEDY) from None
+        raise UsageError(
+            f"--wav: {name} is not a PCM WAV file ({str(error) or 'it ends early'}).", _WAV_REMEDY
+        ) from None
     if bits != 16 or channels not in (1, 2):
         raise UsageError(f"--wav: {name} has {channels} channels of {bits} bit, not 1 or 2 of 16.", _WAV_REMEDY)
     # What the header promises and the file does not hold is no audio: RTF would divide by it.

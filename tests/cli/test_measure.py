@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ def measured(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
 @contextmanager
 def under_load(demo: DemoAddresses) -> Iterator[subprocess.Popen[str]]:
     """A run far longer than a test; it ends with the block at the latest, also when the test fails."""
-    command = (*COMMAND, "--llm", demo.llm, "--jsonl", "--requests", "500")
+    command = (*COMMAND, "--llm", demo.llm, "--jsonl", "--requests", "100000", "--concurrency", "4")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         try:
             yield run
@@ -111,6 +112,7 @@ def test_when_nothing_could_be_measured_every_failure_is_named() -> None:
         ("--duration", "5"),  # beside --requests
         ("--arrivals", "poisson", "--demo"),
         ("--rate", "nan", "--demo"),
+        ("--rate", "5", "--concurrency", "2", "--demo"),
         ("--prompts", "/nonexistent", "--demo"),
         ("--wav", "/dev/zero", "--demo"),
         ("--clip", "5s", "--wav", "x.wav"),
@@ -213,13 +215,16 @@ def test_live_traffic_needs_a_word(demo: DemoAddresses) -> None:
         assert run.stdout is not None
         while '"request"' not in run.stdout.readline():
             pass
+        # Read on, or the load stands still as soon as the pipe is full.
+        threading.Thread(target=run.stdout.read, daemon=True).start()
         refused = measured("--llm", demo.llm, "--mode", "llm")
         shown = json.loads(measured("--llm", demo.llm, "--mode", "llm", "--dry-run", "--json").stdout)
         anyway = measured("--llm", demo.llm, "--mode", "llm", "--despite-traffic", "--json")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "--despite-traffic" in refused.stderr
-    assert shown["requests_running"] == 1
-    assert (anyway.returncode, json.loads(anyway.stdout)["requests_running"]) == (0, 1)
+    assert 1 <= shown["requests_running"] <= 4
+    assert anyway.returncode == 0
+    assert 1 <= json.loads(anyway.stdout)["requests_running"] <= 4
 
 
 def test_prompt_lengths_are_kept_in_the_servers_own_tokens(demo: DemoAddresses) -> None:

@@ -162,6 +162,10 @@ def _load(args: argparse.Namespace) -> dict[str, Any]:
 
     if args.arrivals is not None and args.rate is None:
         raise UsageError("--arrivals means nothing without --rate.", "Add --rate, or leave it out.")
+    if args.concurrency is not None and args.rate is not None:
+        raise UsageError(
+            "--rate sends however many are under way: --concurrency means nothing beside it.", "Leave one of them out."
+        )
     load: dict[str, Any] = {
         "duration_s": args.duration,
         "rate": args.rate,
