@@ -60,9 +60,9 @@ class Deploying:
         snapshot = reading.snapshot
         if snapshot is None or generation < self._generation or snapshot is self._last:
             return
+        self._last, before = snapshot, self._watch
         if generation > self._generation:
             self._begin(generation)
-        self._last, before = snapshot, self._watch
         loud = self._pass()
         watch = self._watch
         if watch is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
@@ -17,10 +18,14 @@ from gpu_tui.core.machine_series import MachineSample
 from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.core.summary import summarize
 from gpu_tui.errors import SourceUnavailable
+from gpu_tui.telemetry.poller import Reading
+from gpu_tui.telemetry.recording.header import Header
+from gpu_tui.telemetry.recording.writer import RecordingWriter
 from gpu_tui.telemetry.scenario import load_scenario, snapshot_at
 from gpu_tui.tui.app import GpuTuiApp
 from gpu_tui.tui.planner import Models
 from gpu_tui.tui.widgets.latency import RunView
+from gpu_tui.wiring.replaying import open_replay
 
 NO_DRIVER = SourceUnavailable(
     "No NVIDIA driver was found (NVML said: NVML Shared Library Not Found).",
@@ -68,6 +73,25 @@ def make_app(
     return GpuTuiApp(options, wiring.load_settings(options), source=told, models=models, clock=clock, no_color=no_color)
 
 
+REPLAYED_FROM = 1_767_275_700.0
+"""2026-01-01T13:55:00Z."""
+
+
+def make_replay(folder: Path, when: str, *, minutes: int = 20) -> GpuTuiApp:
+    """The app on a recording of the known machine, simulated as that is, which stands at a time; UTC must be local."""
+    path = folder / "today.rec"
+    writer = RecordingWriter(path, Header(version="test", interval_s=1.0, started_at=REPLAYED_FROM, host=None))
+    known = load_scenario("kloros")
+    for second in range(60 * minutes + 1):
+        at, t_s = REPLAYED_FROM + second, float(second)
+        writer.snapshot(replace(snapshot_at(known, t_s), taken_at=at, taken_monotonic=t_s, source="demo"))
+    writer.close()
+    clock = ManualClock(wall=REPLAYED_FROM + 86400)
+    options = wiring.Options(replay=f"{path}@{when}")
+    source = open_replay(f"{path}@{when}", clock)
+    return GpuTuiApp(options, wiring.load_settings(options), source=source, clock=clock)
+
+
 def no_driver() -> Snapshot:
     """A machine without a driver."""
     raise NO_DRIVER
@@ -85,6 +109,19 @@ def fill_history(app: GpuTuiApp, scenario: str, seconds: int, step: float = 2.0)
     app.telemetry.last_seen = clock.monotonic()
     app.see(scenario_at(scenario, clock, 0.0))
     app.show_machine()
+
+
+def follow_story(app: GpuTuiApp, scenario: str, until_s: float, from_s: float = 0.0, step: float = 1.0) -> None:
+    """Deliver a story from one second to another, as the telemetry thread does, which must have ended before."""
+    clock = app.clock
+    assert isinstance(clock, ManualClock)
+    at = from_s
+    while at <= until_s:
+        snapshot = scenario_at(scenario, clock, at)
+        now = clock.monotonic()
+        app._deliver(Reading(seq=1, snapshot=snapshot, error=None, started=now, finished=now), app.telemetry.generation)
+        clock.advance(step)
+        at += step
 
 
 def figure(samples: list[float]) -> Figure:

@@ -137,10 +137,11 @@ class DeploymentsScreen(ModalScreen[None]):
         snapshot = self.gpu_app.explorer.snapshot
         if snapshot is None or snapshot.here:
             return []
-        if snapshot.source == "replay":
+        if snapshot.source == "replay" and not snapshot.logs:
             words = "A recording holds no log and no port: its phases follow from processes and memory alone."
             return [[(words, "dim")]]
-        return [[("Simulated: nothing of it is kept in the journal.", "dim")]]
+        whose = "Simulated" if snapshot.simulated else "Recorded"
+        return [[(f"{whose}: nothing of it is kept in the journal.", "dim")]]
 
     def on_option_list_option_highlighted(self) -> None:
         """Another start is marked."""
