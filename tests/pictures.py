@@ -27,6 +27,7 @@ from tests.tui.harness import (
     finished_run,
     interference_run,
     make_app,
+    make_replay,
     no_driver,
     scaled,
     scenario_at,
@@ -121,6 +122,12 @@ async def to_type(app: GpuTuiApp, pilot: Any) -> None:
     await pilot.pause(0.5)
 
 
+async def held_then(app: GpuTuiApp, pilot: Any) -> None:
+    """A plan judged on the past."""
+    await pilot.press("0", "full_stop", "8", "0", "enter")
+    await rest(app, pilot)
+
+
 async def gpu_list(app: GpuTuiApp, pilot: Any) -> None:
     """The list of GPUs."""
     await pilot.press("g", "down", "down")
@@ -136,6 +143,8 @@ class Picture:
     scenario: str = "kloros"
     size: tuple[int, int] = (120, 40)
     source: Callable[[], Any] | None = None
+    replay: str | None = None
+    """A time of a recording of the known machine, instead of a scenario."""
     keys: tuple[str, ...] = field(default=())
 
 
@@ -151,23 +160,32 @@ PICTURES = (
     Picture("explained", "gpu-tui: every term of a start", explained, scenario="predict"),
     Picture("what-to-type", "gpu-tui: what to type", to_type, scenario="predict"),
     Picture("predicted-80x24", "gpu-tui: a predicted start at 80×24", too_close, scenario="predict", size=(80, 24)),
+    Picture("replay", "gpu-tui: would 0.80 have held at 14:03?", held_then, replay="14:03"),
+    Picture("replay-80x24", "gpu-tui: a replay at 80×24", held_then, replay="14:03", size=(80, 24)),
     Picture("several-gpus", "gpu-tui: several GPUs", gpu_list, scenario="h100x8"),
     Picture("driver-missing", "gpu-tui: no driver", source=no_driver),
     Picture("small-80x24", "gpu-tui: 80×24", invalid, size=(80, 24)),
 )
 
 
-async def draw(picture: Picture) -> str:
-    """The picture as SVG."""
+def app_of(picture: Picture) -> GpuTuiApp:
+    """The app before its first reading."""
     clock = ManualClock()
+    if picture.replay is not None:
+        return make_replay(Path(tempfile.mkdtemp(prefix="gpu-tui-pictures-")), picture.replay)
     options = wiring.Options() if picture.source else wiring.Options(scenario=picture.scenario)
     answer = picture.source or (lambda: scenario_at(picture.scenario, clock))
-    app = make_app(answer, options=options, clock=clock)
+    return make_app(answer, options=options, clock=clock)
+
+
+async def draw(picture: Picture) -> str:
+    """The picture as SVG."""
+    app = app_of(picture)
     async with app.run_test(size=picture.size) as pilot:
         while app.explorer.snapshot is None and app.explorer.failure is None:
             await pilot.pause(0.02)
         await pilot.pause()
-        if picture.source is None:
+        if picture.source is None and picture.replay is None:
             app.telemetry.close()
             fill_history(app, picture.scenario, 280)
         await picture.prepare(app, pilot)

@@ -142,14 +142,17 @@ def _fit(text: str, room: int) -> str:
 
 
 def check_lines(report: CheckReport, width: int = 80, height: int = 99) -> list[Line]:
-    """The three checks with need, have and margin, and as many of the sums behind them as fit."""
+    """The three checks with need, have and margin, and as many of the sums behind them as fit.
+
+    Where not even the three fit, those that pass go before the one that fails.
+    """
     lines: list[tuple[int, Line]] = []
     for check in report.checks:
-        lines.append((0, _check_line(check, width)))
+        lines.append((0 if check.passed else -1, _check_line(check, width)))
         lines += [
             (rank, [(f"    {text}", "dim")]) for rank, text in _sums(report, check.name) if len(text) + 4 <= width
         ]
-    while len(lines) > height and max(rank for rank, _ in lines) > 0:
+    while len(lines) > max(height, 1):
         weakest = max(rank for rank, _ in lines)
         last = max(i for i, (rank, _) in enumerate(lines) if rank == weakest)
         del lines[last]

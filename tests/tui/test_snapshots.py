@@ -5,7 +5,9 @@ Accept new ones with ``pytest tests/tui/test_snapshots.py --snapshot-update`` af
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ import textual
 
 from gpu_tui import wiring
 from gpu_tui.clock import ManualClock
-from tests.tui.harness import fill_history, finished_run, make_app, no_driver, scenario_at
+from tests.tui.harness import fill_history, finished_run, make_app, make_replay, no_driver, scenario_at
 from tests.tui.models import FakeModels
 
 pytestmark = pytest.mark.skipif(
@@ -137,3 +139,24 @@ def test_a_predicted_plan_without_colour(snap_compare: Any, monkeypatch: pytest.
     monkeypatch.setenv("NO_COLOR", "1")
     app = make_app(scenario="predict", no_color=True, models=FakeModels())
     assert snap_compare(app, terminal_size=(80, 24), run_before=ready)
+
+
+@pytest.fixture
+def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_utc")
+@pytest.mark.parametrize("size", SIZES)
+def test_a_replay(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    async def steps(pilot: Any) -> None:
+        while pilot.app.explorer.snapshot is None:
+            await pilot.pause(0.02)
+        await pilot.press("0", "full_stop", "8", "enter")
+        await rest(pilot)
+
+    assert snap_compare(make_replay(tmp_path, "14:03"), terminal_size=size, run_before=steps)

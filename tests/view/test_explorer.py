@@ -17,7 +17,7 @@ from gpu_tui.view.rows import check_lines, driver_line, service_line
 from gpu_tui.view.spans import plain
 from gpu_tui.view.utilization import parse_utilization
 from gpu_tui.view.verdict import headline, verdict_words
-from tests.factories import KLOROS, books_of, gpu, info, kloros, machines, need, needs, snapshot
+from tests.factories import KLOROS, books_of, gpu, info, judged, kloros, machines, need, needs, snapshot
 
 
 def explorer(seen: Snapshot | None = KLOROS, permille: int = 500) -> Explorer:
@@ -150,3 +150,12 @@ def test_check_lines_drop_sums_before_checks() -> None:
     assert report is not None
     assert [plain(line)[0] for line in check_lines(report, 80, 3)] == ["✓", "✓", "✓"]
     assert any("allocation" in plain(line) for line in check_lines(report, 80, 4))
+
+
+@pytest.mark.parametrize(("utilization", "failing"), [(0.40, "1"), (0.90, "3")])
+def test_where_not_all_checks_fit_the_failing_one_stays(utilization: float, failing: str) -> None:
+    report = judged(utilization)
+    two, one = ([plain(line) for line in check_lines(report, 80, height)] for height in (2, 1))
+    assert len(two) == 2
+    assert f"✗ {failing}" in "\n".join(two)
+    assert [line[:3] for line in one] == [f"✗ {failing}"]
