@@ -14,14 +14,16 @@ from gpu_tui.config import Settings
 from gpu_tui.core.cache_info import CacheInfo, parse_cache_config
 from gpu_tui.core.model_config import facts_from_config
 from gpu_tui.core.model_facts import ModelFacts
+from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start_evidence import inputs_of_log
 from gpu_tui.core.start_inputs import StartInputs, merged
 from gpu_tui.core.start_log import parse_start_log
 from gpu_tui.core.start_setup import Setup
-from gpu_tui.core.start_terms import Correction, TermName
+from gpu_tui.core.start_terms import Correction, Given, TermName
 from gpu_tui.core.start_values import StartLog
-from gpu_tui.journal.deployments import Deployment
+from gpu_tui.journal.deployments import Deployment, StoredDeployment
+from gpu_tui.journal.deployments_text import detailed
 from gpu_tui.units import GIB
 from gpu_tui.wiring.deployments import deployment_of, open_deployments, remember
 from gpu_tui.wiring.evidence import Evidence
@@ -144,6 +146,28 @@ def test_metrics_alone_are_kept_with_what_they_tell() -> None:
     # Nobody tells the release, so nobody knows its default; the terms are predicted, the KV cache is not.
     assert told.utilization is None
     assert set(told.predicted or {}) == {"terms"}
+
+
+def test_what_its_processes_held_is_kept_of_a_server_that_serves() -> None:
+    told = page(evidence(cache=METRICS))
+    assert told is not None
+    assert told.measured["held_bytes"] == 70_000 << 20
+    failed = page(evidence("failed_0.32_too_long", cache=None))
+    assert failed is not None
+    assert "held_bytes" not in failed.measured
+    assert told.told == replace(told, measured={**told.measured, "held_bytes": None}).told
+    shown = "\n".join(detailed(StoredDeployment(id=1, deployment=told)))
+    assert "processes        68.36            GiB  all that they held while it served, by NVML" in shown
+
+
+def test_a_start_without_a_log_teaches_what_the_model_took() -> None:
+    facts = facts_from_config(json.loads((LOGS.parent / "configs" / "llama-3.1-8b.json").read_text()), name="org/m")
+    measured = Given(size=GIB, origin=Origin(kind=OriginKind.MEASURED, source="metrics of port 8001"))
+    flags = StartInputs(version="0.33.0", gpu_memory_utilization=0.9, max_model_len=4096, given={A: measured})
+    told = page(evidence(None, cache=METRICS, facts=replace(facts, weights_bytes=14 * GIB), flags=flags))
+    assert told is not None
+    assert told.measured["requested_bytes"] == -(-round(81559 * 1024 * 1024 * 0.9 * 100) // 100)
+    assert told.past_start().model_bytes == told.measured["requested_bytes"] - told.measured["kv_cache_bytes"]
 
 
 def test_blocks_tell_the_cache_where_no_log_does() -> None:

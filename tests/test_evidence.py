@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from gpu_tui.errors import GpuTuiError, ModelError
 from gpu_tui.telemetry.start_logs import FoundLog
 from gpu_tui.units import GIB
 from gpu_tui.wiring.evidence import Evidence, Seeker, log_inputs
+from tests.core.layouts import facts_of
 from tests.factories import books_of, gpu, info, kloros, snapshot
 
 LOGS = Path(__file__).parent / "core" / "data" / "start_logs"
@@ -46,12 +48,13 @@ class World:
     def __init__(self, log: str | None = "v1_0.10.2", pages: dict[str, str] | None = None, files: bool = True) -> None:
         self.log, self.pages, self.files = log, pages or {}, files
         self.asked: list[object] = []
+        self.known = FACTS
 
     def facts(self, name: str) -> ModelFacts:
         self.asked.append(name)
         if not self.files:
             raise ModelError(f"The model {name} is not here.", "Download it.")
-        return FACTS
+        return self.known
 
     def find(self, pids: Sequence[int], started_at: float | None) -> FoundLog:
         self.asked.append((list(pids), started_at))
@@ -118,6 +121,40 @@ def test_flags_that_the_server_chose_by_itself_are_told_apart_from_those_it_was_
     )
     argv = tuple(f"{SERVE} --max-num-seqs 64".split())
     assert what_to_type(plain, plain.judge(), RunningServer(argv=argv, masked=argv)).flags == ()
+
+
+BLOCKS = METRICS.replace('kv_cache_memory_bytes="1073741824"', 'kv_cache_memory_bytes="None"').replace(
+    'block_size="128"', 'block_size="16"'
+)
+
+
+def blocks_page(blocks: int, tokens: int) -> str:
+    told = BLOCKS.replace('num_gpu_blocks="364"', f'num_gpu_blocks="{blocks}"')
+    return told.replace('kv_cache_size_tokens="46592"', f'kv_cache_size_tokens="{tokens}"')
+
+
+def test_where_the_log_is_gone_the_blocks_tell_what_was_taken_beside_them() -> None:
+    seen = machine("vllm serve org/m --port 8001 --max-model-len 8192")
+    world = World(log=None, pages={"/version": '{"version": "0.33.0"}', "/metrics": blocks_page(25_600, 25_600 * 16)})
+    world.known = facts_of("llama-3.1-8b")
+    large = replace(seen, gpus=(gpu({78: 75_000}, total=81559),))
+    found = world.seek(large)
+    assert found.inputs is not None
+    activation = found.inputs.given[TermName.ACTIVATION]
+    assert activation.origin.kind is OriginKind.MEASURED
+    assert activation.origin.source.startswith("metrics of port 8001: requested − weights − 25,600 blocks of 2,097,152")
+    assert activation.under is not None
+    # 0.92 of 81559 MiB − the weights of the files − 50 GiB of cache.
+    assert activation.size / GIB == pytest.approx(81559 * 0.92 / 1024 - 14.96 * 1.002 - 50, abs=0.05)
+    assert found.inputs.given[TermName.CUDA_GRAPHS].part_of is TermName.ACTIVATION
+    # What its processes hold refuses blocks that would not fit into it.
+    assert world.seek(seen).inputs.given == {}  # type: ignore[union-attr]
+    # A log that tells it stands before them.
+    logged = World(pages=world.pages)
+    logged.known = world.known
+    told = logged.seek(large).inputs
+    assert told is not None
+    assert "blocks" not in told.given[TermName.ACTIVATION].origin.source
 
 
 def test_without_files_the_log_s_weights_are_enough() -> None:

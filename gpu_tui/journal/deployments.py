@@ -12,7 +12,7 @@ from gpu_tui.core.learned import TERMS, PastStart
 from gpu_tui.core.start_setup import Setup
 from gpu_tui.core.start_terms import TermName
 from gpu_tui.journal import faults
-from gpu_tui.journal.records import safe
+from gpu_tui.journal.records import safe, visible
 from gpu_tui.journal.store import Journal
 
 SAME_START_S = 60.0
@@ -55,7 +55,7 @@ class Deployment:
     kv_cache_bytes, kv_cache_band_bytes {low, high}, kv_tokens, num_blocks, outcome, outcome_certain."""
     measured: Mapping[str, Any] = field(default_factory=dict)
     """terms {name: {size_bytes, precision_bytes, source, part_of}}, requested_bytes, kv_cache_bytes, kv_cache_fixed,
-    kv_tokens, num_blocks, failure."""
+    kv_tokens, num_blocks, failure, held_bytes (its processes on this GPU by NVML, while it served)."""
     watched: Mapping[str, Any] | None = None
     """Of a start that was watched: phases [{phase, seconds, evidence}], took_s, planned_bytes, peak_bytes, cause,
     remedy, races [sentences]."""
@@ -63,7 +63,7 @@ class Deployment:
     @property
     def told(self) -> int:
         """How much is known of it: figures that were measured, and whether it was watched."""
-        rest = [value for key, value in self.measured.items() if key not in ("terms", "kv_cache_fixed")]
+        rest = [value for key, value in self.measured.items() if key not in ("terms", "kv_cache_fixed", "held_bytes")]
         seen = self.watched or {}
         watched = bool(seen) + bool(seen.get("cause"))
         return len(self.measured.get("terms") or {}) + sum(value is not None for value in rest) + watched
@@ -187,9 +187,9 @@ class Deployments(Journal):
             raise _unknown(number)
 
     def _stored(self, row: sqlite3.Row) -> StoredDeployment:
-        told: dict[str, Any] = {name: row[name] for name in _COLUMNS}
+        told: dict[str, Any] = {name: visible(row[name]) for name in _COLUMNS if name not in _JSON}
         try:
-            told |= {name: None if row[name] is None else json.loads(row[name]) for name in _JSON}
+            told |= {name: None if row[name] is None else visible(json.loads(row[name])) for name in _JSON}
         except (ValueError, TypeError, RecursionError):
             raise faults.damaged(self.path, f"deployment {row['id']} cannot be read") from None
         if not all(isinstance(told[name], dict) for name in ("flags", "measured")):

@@ -109,6 +109,9 @@ def _whole(measured: Mapping[str, Any], predicted: Mapping[str, Any] | None) -> 
     for key, label in (("kv_tokens", "tokens"), ("num_blocks", "blocks")):
         if measured.get(key) is not None or told.get(key) is not None:
             lines.append(f"{label:<12}{_count(measured.get(key)):>10}{_count(told.get(key)):>11}")
+    if measured.get("held_bytes") is not None:
+        held = _gib(measured["held_bytes"])
+        lines.append(f"{'processes':<12}{held:>10}{'':>11} GiB  all that they held while it served, by NVML")
     if told.get("outcome"):
         sure = "" if told.get("outcome_certain") else ", not certain"
         lines.append(f"predicted outcome: {clean(str(told['outcome']), 40)}{sure}")

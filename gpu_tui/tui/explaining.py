@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gpu_tui.core.cache_info import EngineCache
+from gpu_tui.core.cache_info import CacheInfo
 from gpu_tui.core.origins import Origin
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.planning import Judgement
@@ -17,6 +17,7 @@ from gpu_tui.tui import texts
 from gpu_tui.tui.screens.dialogs import TextDialog
 from gpu_tui.view.compare_start import compared_lines
 from gpu_tui.view.explain import explain as figures_of
+from gpu_tui.view.explain import reading_origin
 from gpu_tui.view.explain_start import start_lines
 from gpu_tui.view.spans import Line
 
@@ -33,9 +34,11 @@ class Asked:
     judgement: Judgement
     plan: Plan | None
     """None: nothing is known of the model."""
+    running: Plan | None
+    """The running server's own start, with what was measured of it; None: nothing is known of it."""
     remedies: tuple[Remedy, ...]
     log: StartLog | None
-    cache: EngineCache | None
+    cache: CacheInfo | None
     snapshot: Snapshot
     utilization_origin: Origin
     read_age_s: float | None
@@ -51,9 +54,21 @@ class Asked:
             one = plan.judge()
             lines += start_lines(one, error_text(one, plan.rules), self.remedies)
             lines += self.evidence
-            lines += compared_lines(plan, self.log, self.cache)
         age = None if self.read_age_s is None else self.read_age_s + since_s
+        if self.running is not None:
+            running = self.running.later(self.found_age_s + since_s)
+            lines += compared_lines(running, self.log, self.cache, reading_origin(self.snapshot, age))
         return lines + texts.explain_lines(figures_of(one.report, self.snapshot, age, self.utilization_origin))
+
+
+def _running(app: GpuTuiApp, plan: Plan | None) -> Plan | None:
+    """What is known of the running server, whatever is planned in its place and supposed of the tenants."""
+    explorer, evidence = app.explorer, app.planner.evidence
+    snapshot, books = explorer.snapshot, explorer.books()
+    inputs = evidence.inputs or (snapshot.start if snapshot is not None else None)
+    if plan is None or inputs is None or books is None:
+        return None
+    return replace(plan, inputs=inputs, books=books)
 
 
 def explain(app: GpuTuiApp) -> None:
@@ -64,15 +79,15 @@ def explain(app: GpuTuiApp) -> None:
         app.notify("Nothing has been read yet.", severity="warning")
         return
     plan = explorer.plan() if explorer.predicts else None
-    cache = planner.evidence.cache
     asked = Asked(
         head=[[(app.host.sentence(one.report), "strong")], [], *texts.learned_lines(planner)],
         evidence=texts.evidence_lines(planner),
         judgement=one,
         plan=plan,
+        running=_running(app, plan),
         remedies=() if plan is None else remedies(plan, one),
         log=planner.evidence.log,
-        cache=cache.smallest if cache is not None else None,
+        cache=planner.evidence.cache,
         snapshot=snapshot,
         utilization_origin=app.main.utilization_origin,
         read_age_s=app.telemetry.age_s(),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_tui.core.cache_info import EngineCache
-from gpu_tui.core.origins import OriginKind
+from gpu_tui.core.cache_info import CacheInfo, EngineCache
+from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.plan import Plan
+from gpu_tui.core.server_memory import BesideCache, beside_cache
 from gpu_tui.core.start_evidence import requested
 from gpu_tui.core.start_values import StartLog
 from gpu_tui.view.explain_start import source_line
@@ -15,13 +16,14 @@ from gpu_tui.view.rows import mib
 from gpu_tui.view.spans import Line
 
 
-def compared_lines(plan: Plan, log: StartLog | None, cache: EngineCache | None) -> list[Line]:
+def compared_lines(plan: Plan, log: StartLog | None, cache: CacheInfo | None, read: Origin) -> list[Line]:
     """Each figure that was told or measured, beside its prediction from the model's files alone.
 
     Args:
-        plan: what is planned; its inputs hold what is measured.
+        plan: the running server's own start, on its GPU as it is; its inputs hold what is measured.
         log: the running server's start-up log.
         cache: what its metrics tell.
+        read: where and when the GPU's memory was read.
     """
     inputs = plan.inputs
     if inputs is None or not (inputs.given or log or cache):
@@ -34,7 +36,8 @@ def compared_lines(plan: Plan, log: StartLog | None, cache: EngineCache | None) 
         told = "measured" if given.origin.kind is OriginKind.MEASURED else "told"
         predicted = None if term is None else (term.size, term.low, term.high)
         lines += [_row(name.replace("_", " "), told, mib(given.size), given.size, predicted), source_line(given.origin)]
-    lines += _tokens(blind, log, cache)
+    lines += _tokens(blind, log, cache.smallest if cache is not None else None)
+    lines += _beside(beside_cache(cache, log, plan.books, start), plan, read)
     return [[("Predicted against measured, MiB", "strong")], *lines, []] if lines else []
 
 
@@ -71,6 +74,17 @@ def _tokens(blind: Plan, log: StartLog | None, cache: EngineCache | None) -> lis
         predicted = None if spread is None or middle is None else (middle, *spread)
         lines.append(_row("KV cache tokens", "measured", count(tokens), tokens, predicted, tokens=True))
     return lines
+
+
+def _beside(found: BesideCache | None, plan: Plan, read: Origin) -> list[Line]:
+    """What its processes hold beside the KV cache."""
+    if found is None or plan.books.chosen is None:
+        return []
+    many = len(plan.books.chosen.pids)
+    processes = "its process holds" if many == 1 else f"its {many} processes hold"
+    source = f"{read.source}: {processes} {mib(found.used)} − KV cache {mib(found.cache.size)} ({found.cache.told})"
+    line = _row("all but the KV cache", "measured", mib(found.size), found.size, (found.middle, found.low, found.high))
+    return [line, source_line(replace(read, source=source))]
 
 
 def _share(log: StartLog | None, cache: EngineCache | None) -> float | None:

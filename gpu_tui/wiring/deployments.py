@@ -16,11 +16,12 @@ from gpu_tui.core.kv_layout import KvLayout
 from gpu_tui.core.origins import OriginKind
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.planning import Judgement
+from gpu_tui.core.server_memory import serving_engine
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start import StartModel
 from gpu_tui.core.start_evidence import requested
 from gpu_tui.core.start_inputs import StartInputs
-from gpu_tui.core.start_terms import Given
+from gpu_tui.core.start_terms import Given, TermName
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.wiring.evidence import Evidence
 from gpu_tui.wiring.machine import model_need
@@ -147,6 +148,11 @@ def deployment_of(
     plan = _blind(inputs, share, snapshot, books, settings, gpu)
     start = plan.start()
     measured = _measured(evidence, inputs, start.layout if start is not None else None)
+    if measured["requested_bytes"] is None and TermName.ACTIVATION in inputs.given and share is not None:
+        # Its blocks told the activation (`rest_by_blocks`), and that of the same share of the same total.
+        measured["requested_bytes"] = plan.judge(start).report.allocation_bytes
+    if serving_engine(evidence.cache) is not None:
+        measured["held_bytes"] = chosen.used_bytes
     figures = measured["terms"] or measured["kv_cache_bytes"] or measured["kv_tokens"]
     if name is None or not (figures or watched):
         return None

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING
 from gpu_tui.clock import Clock
 from gpu_tui.core.books import Books, Instance
 from gpu_tui.core.cache_info import CacheInfo, parse_cache_config
+from gpu_tui.core.checks import ModelNeed
 from gpu_tui.core.model_facts import ModelFacts
+from gpu_tui.core.planning import start_for
 from gpu_tui.core.serve_options import ServeOptions, options_of
+from gpu_tui.core.server_memory import rest_by_blocks, serving_engine
 from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.core.start_evidence import inputs_of_cache, inputs_of_log, inputs_of_options
 from gpu_tui.core.start_inputs import StartInputs, merged
+from gpu_tui.core.start_terms import TermName
 from gpu_tui.core.start_values import StartLog
 from gpu_tui.errors import GpuTuiError
 
@@ -83,7 +87,8 @@ class Seeker:
             missing += options.notes
         facts = self._read_model(name, missing)
         # The command line is what the next start will be given; the log and the metrics fill what it does not say.
-        inputs = merged(replace(inputs_of_options(options), facts=facts), *found).measured_here()
+        inputs = merged(replace(inputs_of_options(options), facts=facts), *found)
+        inputs = _with_blocks(inputs, cache, snapshot, books, f"metrics of port {chosen.port}").measured_here()
         known = inputs.knows_weights or facts is not None
         return Evidence(
             inputs=inputs if known else None,
@@ -156,6 +161,19 @@ class Seeker:
         from gpu_tui.telemetry.start_logs import StartLogs
 
         return StartLogs(clock=self._clock).find(pids, started_at=started_at)
+
+
+def _with_blocks(
+    inputs: StartInputs, cache: CacheInfo | None, snapshot: Snapshot, books: Books, source: str
+) -> StartInputs:
+    """With what the server's blocks measure, where its log tells no activation: it may be long gone."""
+    engine = serving_engine(cache)
+    pids = set(books.chosen.pids) if books.chosen is not None else set()
+    gpu = next((gpu for gpu in snapshot.gpus if pids & {row.pid for row in gpu.processes or ()}), None)
+    start = start_for(inputs, gpu, books, ModelNeed()) if gpu is not None else None
+    if engine is None or start is None or inputs.given.keys() - {TermName.WEIGHTS}:
+        return inputs
+    return replace(inputs, given={**inputs.given, **rest_by_blocks(engine, start, inputs, books, source)})
 
 
 def log_inputs(path: Path, clock: Clock) -> StartInputs:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpu_tui.core.cache_info import CacheInfo
 from gpu_tui.core.checks import ModelNeed
 from gpu_tui.core.model_facts import LayerGroup, LayerKind, ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind
@@ -30,6 +31,7 @@ from gpu_tui.view.spans import plain
 from gpu_tui.view.track import CLOSE, INSIDE, OUTSIDE, THUMB, cell_of, legend, track
 from gpu_tui.view.typed import lay_out
 from gpu_tui.view.verdict import verdict_words
+from tests.core.test_server_memory import ENGINE, SEEN, server_plan
 from tests.factories import gpu, info, kloros, need, snapshot
 
 PREDICT = snapshot_at(load_scenario("predict"), 0)
@@ -91,7 +93,7 @@ def test_the_zones_are_what_every_step_is_judged(inputs: StartInputs, total: int
 
 def test_what_cannot_hold_one_request_at_any_end_of_the_band_will_not_start() -> None:
     calls = []
-    for step in range(640, 721, 4):
+    for step in range(640, 713, 4):
         made = predicted(step)
         one = made.judgement()
         assert one is not None
@@ -230,7 +232,8 @@ def test_measured_terms_stand_beside_what_would_have_been_predicted() -> None:
     made.set_known(replace(PREDICT.start, given=given_terms))
     plan = made.plan()
     assert plan is not None
-    rows = [plain(line) for line in compared_lines(plan, None, None)]
+    read = Origin(kind=OriginKind.MEASURED, source="NVML", age_s=1.0)
+    rows = [plain(line) for line in compared_lines(plan, None, None, read)]
     weights = next(row for row in rows if row.startswith("weights"))
     other = next(row for row in rows if row.startswith("non torch"))
     assert "✓ inside" in weights
@@ -239,7 +242,22 @@ def test_measured_terms_stand_beside_what_would_have_been_predicted() -> None:
     made.set_known(PREDICT.start)
     plan = made.plan()
     assert plan is not None
-    assert compared_lines(plan, None, None) == []
+    assert compared_lines(plan, None, None, read) == []
+
+
+def test_what_the_servers_processes_hold_stands_beside_the_prediction_with_its_source() -> None:
+    plan = server_plan(replace(SEEN, given={}), 0.9, used_mib=73_900)
+    read = Origin(kind=OriginKind.MEASURED, source="NVML 550.54", age_s=1.2)
+    lines = compared_lines(plan, None, CacheInfo(engines=(ENGINE,)), read)
+    told = [plain(line) for line in lines]
+    at = next(i for i, line in enumerate(told) if line.startswith("all but the KV cache"))
+    assert "17432  measured; predicted " in told[at]
+    assert told[at].endswith("✓ inside")
+    assert told[at + 1].strip() == (
+        "measured: NVML 550.54: its process holds 73900 − KV cache 56468 (28,234 blocks by its metrics), 1 s ago"
+    )
+    leaking = server_plan(replace(SEEN, given={}, max_num_seqs=16), 0.9, used_mib=80_000)
+    assert any("✗ outside" in plain(line) for line in compared_lines(leaking, None, CacheInfo(engines=(ENGINE,)), read))
 
 
 @pytest.mark.parametrize(
