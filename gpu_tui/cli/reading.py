@@ -27,6 +27,8 @@ class Look:
     rules: Classifier
     settings: Settings
     clock: Clock
+    source: TelemetrySource
+    """What was read from; open still."""
 
     @property
     def age_s(self) -> float:
@@ -72,7 +74,7 @@ def look(
     rules = wiring.classifier(settings)
     gpus = wiring.choose_gpus(snapshot, settings, rules)
     _say_if_absent(snapshot, settings, rules)
-    return Look(snapshot=snapshot, gpus=gpus, rules=rules, settings=settings, clock=clock)
+    return Look(snapshot=snapshot, gpus=gpus, rules=rules, settings=settings, clock=clock, source=source)
 
 
 def _waited(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpu_tui.cli import output
-from gpu_tui.config import Settings
+from gpu_tui.cli.reading import Look
 from gpu_tui.core.against import Against, View, view_of
 from gpu_tui.core.books import Books
 from gpu_tui.core.checks import CheckReport, Feasible, feasible_range
 from gpu_tui.core.peaks import Peaks
-from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.core.snapshot import Gpu
 from gpu_tui.core.what_if import WhatIf, require_known, sentences
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.units import format_mib
@@ -58,6 +58,8 @@ class Supposing:
     what_if: dict[str, WhatIf]
     if_loaded: dict[str, int]
     peaks: dict[str, Peaks]
+    recorded: bool = False
+    """The peaks are a recording's."""
 
     def view(self, gpu: Gpu, books: Books) -> View:
         """A GPU's books as they are judged.
@@ -70,16 +72,32 @@ class Supposing:
         return view_of(books, known, self.against, self.what_if, self.if_loaded)
 
 
-def supposing(args: argparse.Namespace, settings: Settings, snapshot: Snapshot) -> Supposing:
+def supposing(args: argparse.Namespace, seen: Look) -> Supposing:
     """From the command line; peaks that cannot be read are told, and the rest is judged without them."""
     against = Against(args.against)
     peaks: dict[str, Peaks] = {}
+    recorded = seen.snapshot.source == "replay"
     if against is not Against.NOW:
         try:
-            peaks = wiring.known_peaks(settings, snapshot)
+            peaks = _recorded(seen) if recorded else wiring.known_peaks(seen.settings, seen.snapshot)
         except GpuTuiError as error:
             output.error(error)
-    return Supposing(against=against, what_if=dict(args.what_if), if_loaded=wiring.if_loaded(settings), peaks=peaks)
+    return Supposing(
+        against=against,
+        what_if=dict(args.what_if),
+        if_loaded=wiring.if_loaded(seen.settings),
+        peaks=peaks,
+        recorded=recorded,
+    )
+
+
+def _recorded(seen: Look) -> dict[str, Peaks]:
+    from gpu_tui.telemetry.recording.replay import ReplaySource
+    from gpu_tui.wiring.recorded_peaks import recorded_peaks
+
+    if not isinstance(seen.source, ReplaySource):
+        return {}
+    return recorded_peaks(seen.source, {gpu.key for gpu in seen.gpus}, seen.rules, seen.settings.restarts)
 
 
 def feasible_now(view: View, report: CheckReport) -> Feasible | None:
@@ -87,8 +105,8 @@ def feasible_now(view: View, report: CheckReport) -> Feasible | None:
     return feasible_range(view.now, report.need)
 
 
-def text(view: View, report: CheckReport) -> str:
-    """What was supposed, for people; empty where it is the memory as it is."""
+def text(view: View, report: CheckReport, *, recorded: bool = False) -> str:
+    """What was supposed, for people; empty where it is the memory as it is. `recorded`: as of `Supposing`."""
     lines = [clean(sentence, 200) for sentence in sentences(view.now)]
     if report.need.headroom_bytes:
         kept = format_mib(report.need.headroom_bytes)
@@ -100,7 +118,7 @@ def text(view: View, report: CheckReport) -> str:
             lines.append("  No tenant is known to take more than now.")
         told = words.shrunk(feasible_now(view, report), report.feasible, view.growers, view.against)
         lines += [f"  {told[0].upper()}{told[1:]}"] if told else []
-        lines.append(f"  {words.known_words(view.peaks)}")
+        lines.append(f"  {words.known_words(view.peaks, recorded=recorded)}")
     return "\n".join(lines)
 
 

@@ -45,11 +45,14 @@ def age_words(age_s: float) -> str:
     return "just now"
 
 
-def known_words(peaks: Peaks) -> str:
-    """Since when peaks are known."""
+def known_words(peaks: Peaks, *, recorded: bool = False) -> str:
+    """Since when peaks are known; `recorded`: by a recording, whose last hour is looked at."""
     if peaks.since is None or peaks.until is None:
+        if recorded:
+            return "No peaks are known of this GPU: the recording holds nothing of it up to then."
         return "No peaks are known of this GPU: the explorer gathers them while it runs."
-    return f"Peaks are known from {instant(peaks.since)} to {instant(peaks.until)}, while the explorer ran."
+    how = "by the recording (an hour back at most)" if recorded else "while the explorer ran"
+    return f"Peaks are known from {instant(peaks.since)} to {instant(peaks.until)}, {how}."
 
 
 def instant(at: float) -> str:

@@ -108,7 +108,7 @@ def _run(args: argparse.Namespace, settings: Settings) -> int:
     if faults[0] is not None and not for_all:
         raise SourceUnavailable(faults[0].message, faults[0].remedy, kind=faults[0].kind.value)
     util, asked = asked_utilization(args.util, settings, seen.snapshot, known) or (0.0, _FLAG)
-    supposed = supposing.supposing(args, settings, seen.snapshot)
+    supposed = supposing.supposing(args, seen)
     judged = _judged(seen, settings, util, known, supposed, learn=args.learned)
     if args.json:
         objects = [_object(seen, one, fault, asked) for one, fault in zip(judged, faults, strict=True)]
@@ -117,7 +117,7 @@ def _run(args: argparse.Namespace, settings: Settings) -> int:
         told_all = [
             supposing.beside(
                 text(seen, plan, one, fault, partial(_server, seen, question, plan.books)),
-                "" if fault is not None else supposing.text(view, one.report),
+                "" if fault is not None else supposing.text(view, one.report, recorded=supposed.recorded),
             )
             + ("" if lesson is None or fault is not None else f"\n\n{learning.words(lesson)}")
             for (plan, one, lesson, view), fault in zip(judged, faults, strict=True)

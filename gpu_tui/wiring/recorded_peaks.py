@@ -1,0 +1,74 @@
+"""The peaks that a recording saw until the instant it stands at: for judging the past against its own past."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from gpu_tui.core.books import keep_books
+from gpu_tui.core.peaks import PeakKeeper, Peaks
+from gpu_tui.core.services import Classifier
+from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.telemetry.recording.replay import ReplaySource
+
+LOOK_BACK_S = 3600.0
+"""How far back on the recording's axis: to go through a day of a large machine takes minutes. Ours to choose."""
+
+
+def recorded_peaks(
+    source: ReplaySource, gpus: Collection[str], rules: Classifier, restarts: int | None = None
+) -> dict[str, Peaks]:
+    """By `Gpu.key`, of these GPUs; what came later is not known yet.
+
+    Args:
+        source: stands at the instant.
+        gpus: keys of those that are asked about.
+        rules, restarts: as for `keep_books`.
+    """
+    place = source.position()
+    walks: dict[str, _Walk] = {}
+    for number in range(source.recording.at_axis(place.t - LOOK_BACK_S), place.number + 1):
+        one = source.recording[number]
+        if one.snapshot is None or one.t < place.t - LOOK_BACK_S:
+            continue
+        for gpu in (each for each in one.snapshot.gpus if each.key in gpus):
+            walks.setdefault(gpu.key, _Walk(rules, restarts)).see(one.snapshot, gpu)
+    return {key: walk.peaks() for key, walk in walks.items()}
+
+
+class _Walk:
+    """One GPU's way through a recording. Of observations that tell of the same memory the first and last are enough."""
+
+    def __init__(self, rules: Classifier, restarts: int | None) -> None:
+        self._rules, self._restarts = rules, restarts
+        self._keeper = PeakKeeper()
+        self._last: tuple[Snapshot, Gpu] | None = None
+        self._held_back = False
+
+    def see(self, seen: Snapshot, gpu: Gpu) -> None:
+        """The next observation."""
+        same = self._last is not None and _same(*self._last, seen, gpu)
+        if not same:
+            self._catch_up()
+        self._last, self._held_back = (seen, gpu), same
+        if not same:
+            self._add()
+
+    def peaks(self) -> Peaks:
+        """Up to the last one."""
+        self._catch_up()
+        return self._keeper.peaks()
+
+    def _catch_up(self) -> None:
+        if self._held_back:
+            self._held_back = False
+            self._add()
+
+    def _add(self) -> None:
+        if self._last is not None:
+            seen, gpu = self._last
+            self._keeper.add(seen.taken_at, keep_books(seen, gpu, self._rules, self._restarts))
+
+
+def _same(before: Snapshot, old: Gpu, seen: Snapshot, gpu: Gpu) -> bool:
+    rows = (old.processes, old.free_bytes) == (gpu.processes, gpu.free_bytes)
+    return rows and before.processes == seen.processes
