@@ -134,7 +134,10 @@ def _log_size(path: Path) -> int:
 
 def _connect(path: Path, mode: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
+    connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
+    # Text that another hand wrote there may not be UTF-8: it is shown as what it is, and keeps no run from being read.
+    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+    return connection
 
 
 def _prepare(connection: sqlite3.Connection, busy_s: float) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from gpu_tui.journal import faults
 from gpu_tui.journal.opening import BUSY_S, connect_for_reading, connect_for_writing
-from gpu_tui.journal.records import FIGURES, Entry, Run, Sample, StoredRun, figures_of, safe
+from gpu_tui.journal.records import FIGURES, Entry, Run, Sample, StoredRun, figures_of, safe, visible
 
 _PLAIN = (
     "started_at",
@@ -27,6 +27,7 @@ _PLAIN = (
     "reason",
     "note",
 )
+_TEXT = ("started_at", "kind", "tool_version", "machine", "note")
 _JSON = ("gpus", "services", "server", "workload", "verdict", "summary", "evaluation")
 _SAMPLE = tuple(f.name for f in fields(Sample))
 
@@ -123,7 +124,7 @@ class Journal:
             *given.values(),
             -1 if limit is None else limit,
         )
-        return [_entry(row) for row in rows]
+        return [self._entry(row) for row in rows]
 
     def get(self, number: int) -> StoredRun:
         """Everything that is kept of one run.
@@ -135,18 +136,34 @@ class Journal:
         rows = self._rows("SELECT * FROM runs WHERE id = ?", _bounded(number))
         if not rows:
             raise self._unknown(number)
-        row = rows[0]
+        entry, row = self._entry(rows[0]), rows[0]
         samples = self._rows(
             f"SELECT {', '.join(_SAMPLE)} FROM samples WHERE run_id = ? ORDER BY kind, part, number",  # noqa: S608
             row["id"],
         )
-        plain: dict[str, Any] = {name: row[name] for name in _PLAIN} | {"simulated": bool(row["simulated"])}
+        plain = {name: getattr(entry, name) for name in _PLAIN}
         try:
-            documents: dict[str, Any] = {name: None if row[name] is None else json.loads(row[name]) for name in _JSON}
+            documents: dict[str, Any] = {
+                name: None if row[name] is None else visible(json.loads(row[name])) for name in _JSON
+            }
         except (ValueError, TypeError, RecursionError):
             raise faults.damaged(self.path, f"run {number} cannot be read") from None
-        run = Run(**plain, **documents, samples=tuple(Sample(**dict(sample)) for sample in samples))
-        return StoredRun(id=row["id"], run=run, figures={name: row[name] for name in FIGURES})
+        if not _shaped(documents):
+            raise faults.damaged(self.path, f"run {number} cannot be read")
+        run = Run(**plain, **documents, samples=tuple(Sample(**visible(dict(sample))) for sample in samples))
+        return StoredRun(id=entry.id, run=run, figures=entry.figures)
+
+    def _entry(self, row: sqlite3.Row) -> Entry:
+        plain = {name: visible(row[name]) for name in _PLAIN} | {"simulated": bool(row["simulated"])}
+        figures = {name: row[name] for name in FIGURES}
+        numbers = (*figures.values(), plain["utilization_actual"], plain["utilization_planned"])
+        if not (
+            all(isinstance(plain[name], str) for name in _TEXT)
+            and all(isinstance(plain[name], str | None) for name in ("status", "reason"))
+            and all(isinstance(number, int | float | None) for number in numbers)
+        ):
+            raise faults.damaged(self.path, f"run {row['id']} cannot be read")
+        return Entry(id=row["id"], **plain, figures=figures)
 
     def _unknown(self, number: int) -> faults.UnknownRun:
         return faults.UnknownRun(f"The journal has no run {number}.", "`gpu-tui history` lists them.")
@@ -184,6 +201,12 @@ def _dumped(value: Any) -> str | None:
     return None if value is None else json.dumps(safe(value), allow_nan=False, separators=(",", ":"))
 
 
-def _entry(row: sqlite3.Row) -> Entry:
-    plain: dict[str, Any] = {name: row[name] for name in _PLAIN} | {"simulated": bool(row["simulated"])}
-    return Entry(id=row["id"], **plain, figures={name: row[name] for name in FIGURES})
+def _shaped(documents: dict[str, Any]) -> bool:
+    gpus, services = documents["gpus"], documents["services"]
+    objects = (documents[name] for name in ("server", "workload", "verdict", "summary"))
+    return (
+        isinstance(gpus, list)
+        and isinstance(services, dict)
+        and all(isinstance(one, dict) for one in (*gpus, *services.values(), *objects))
+        and isinstance(documents["evaluation"], dict | None)
+    )
