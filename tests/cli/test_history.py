@@ -81,6 +81,9 @@ def test_plots(capsys: pytest.CaptureFixture[str], file: Path) -> None:
     assert "3 runs" in told(capsys, file, "plot")[1]
     assert "no run tells both" in told(capsys, file, "plot", "--against", "kv-tokens")[1]
     assert "1 SIMULATED run" in told(capsys, file, "plot", "--simulated")[1]
+    assert "--simulated plots them" in told(capsys, file, "plot", "--kind", "evaluate")[2]
+    for words in (("plot",), ("plot", "--kind", "tui"), ("plot", "--simulated")):
+        assert "--simulated" not in told(capsys, file, *words)[2]
 
 
 def test_exports(capsys: pytest.CaptureFixture[str], file: Path, tmp_path: Path) -> None:

@@ -218,7 +218,11 @@ def _targets(settings: Settings) -> dict[str, float | None]:
 def _plot(args: argparse.Namespace, settings: Settings, journal: Journal) -> int:
     from gpu_tui.journal import scatter
 
-    output.write("\n".join(scatter.plot(_chosen(args, journal), args.against, _targets(settings))))
+    entries = _chosen(args, journal)
+    output.write("\n".join(scatter.plot(entries, args.against, _targets(settings))))
+    left_out = not entries and not args.simulated
+    if left_out and journal.entries(since=args.since, kind=args.kind, simulated=True, limit=1):
+        output.note("Simulated runs are left out; --simulated plots them.")
     return exit_codes.OK
 
 
