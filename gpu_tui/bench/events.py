@@ -79,6 +79,8 @@ class RequestDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     tpot_ms: float | None = None
     stage: Stage | None = None
     """Part of an interference run; null in every other."""
+    counts: bool = True
+    """False for an answer that ended after the other load had: it ran partly alone, and is in no figure."""
 
 
 class TurnDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="turn"):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+import msgspec
+
 from gpu_tui.bench.client import ProbeFailure
 from gpu_tui.bench.events import Interference, Kind, LlmResult, SttResult
 from gpu_tui.bench.load import Outcomes, drive
@@ -57,7 +59,10 @@ class SideBySide:
         def ended(index: int, outcome: T | ProbeFailure) -> None:
             self._ended[job.kind] += 1
             within = self._wanted is None or self._ended[job.kind] <= self._wanted
-            self._teller.emit(job.report(index, outcome))
+            done = job.report(index, outcome)
+            if not isinstance(outcome, ProbeFailure) and not _within(job, outcome, self._closed):
+                done = msgspec.structs.replace(done, counts=False)
+            self._teller.emit(done)
             self._teller.ended(job.kind, failed=isinstance(outcome, ProbeFailure), at_once=2, counts=within)
 
         pace = replace(self._loader.pace(job.kind, lambda: self._over(past)), count=None)
@@ -78,8 +83,13 @@ class SideBySide:
 
 
 def _until(job: Job[T], outcomes: Outcomes[T], end: float) -> Outcomes[T]:
-    good = [answer for answer in outcomes.good if (job.ended_at(answer) or end) <= end]
-    return replace(outcomes, good=good)
+    return replace(outcomes, good=[answer for answer in outcomes.good if _within(job, answer, end)])
+
+
+def _within(job: Job[T], answer: T, end: float | None) -> bool:
+    """Whether it ended while both loads were under way; `end` is None while they are."""
+    ended = job.ended_at(answer)
+    return end is None or ended is None or ended <= end
 
 
 def interference(

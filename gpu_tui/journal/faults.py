@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ class UnknownRun(JournalError, UsageError):
 
 ELSEWHERE = "Choose another file with --journal, or --no-journal to do without."
 _MOVE = "It was left as it is. Move it away to begin a new one, or choose another with --journal."
+_PAGE_BYTES = 32768
+"""What SQLite enlarges the file by that readers share (``-shm``)."""
 _REFUSING = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 _WORDS = {
     sqlite3.SQLITE_FULL: "the disk is full",
@@ -43,8 +46,9 @@ def name(path: Path) -> str:
 
 
 def damaged(path: Path, how: str) -> JournalRefused:
-    """It is not what we wrote."""
-    return JournalRefused(f"{name(path)} is damaged: {clean(how, 120)}.", _MOVE)
+    """It is not what we wrote; `how` in SQLite's words, of which the last line tells most."""
+    last = how.strip().splitlines()[-1:] or [how]
+    return JournalRefused(f"{name(path)} is damaged: {clean(last[0], 120)}.", _MOVE)
 
 
 def foreign(path: Path, what: str) -> JournalRefused:
@@ -58,6 +62,13 @@ def newer(path: Path, version: int, known: int) -> JournalRefused:
         f"{name(path)} is of a newer gpu-tui (schema {version}, this one knows {known}).",
         "It was left as it is. Update gpu-tui, or choose another file with --journal.",
     )
+
+
+def _full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < _PAGE_BYTES
+    except OSError:
+        return False
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -79,6 +90,8 @@ def told(path: Path, doing: str) -> Iterator[None]:
         code = primary_code(error)
         if code in _REFUSING:
             raise damaged(path, str(error)) from None
+        # Where it cannot enlarge the file that readers share, SQLite tells of an error of the disk.
+        code = sqlite3.SQLITE_FULL if code == sqlite3.SQLITE_IOERR and _full(path) else code
         why = _WORDS.get(code, clean(str(error), 120))
         raise JournalError(f"{name(path)} could not be {doing}: {why}.", ELSEWHERE) from None
     except OSError as error:

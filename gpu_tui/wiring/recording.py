@@ -219,11 +219,14 @@ def _verdict(report: CheckReport, snapshot: Snapshot, gpu: Gpu) -> dict[str, Any
 
 
 def _samples(requests: Iterable[RequestDone]) -> Iterable[Sample]:
-    """Numbered anew within kind and part: events come in the order in which requests ended."""
+    """Numbered anew within kind and part: events come in the order in which requests ended.
+
+    Those that are in no figure are left out: two runs are compared by these.
+    """
     from gpu_tui.journal import Sample
 
     counts: dict[tuple[str, str], int] = {}
-    for one in sorted(requests, key=lambda request: request.index):
+    for one in sorted((each for each in requests if each.counts), key=lambda request: request.index):
         key = (one.kind, getattr(one, "stage", None) or "")
         number = counts[key] = counts.get(key, -1) + 1
         yield Sample(

@@ -179,13 +179,19 @@ async def test_what_ends_after_the_other_side_ran_partly_alone_and_does_not_coun
 
     async with serving({**DESCRIBED, CHAT: streaming(ttft=0.1), SPEECH: speech}) as server:
         what = plan(server.url, server.url, mode=Mode.INTERFERENCE, requests=2)
-        summary = await Runner(what, lambda _e: None).run()
+        events: list[Event] = []
+        summary = await Runner(what, events.append).run()
         assert len(server.asked(SPEECH)) == 6
     assert summary.interference is not None
     assert summary.interference.together is not None
     assert summary.interference.together.stt is not None
     assert summary.interference.together.llm is not None
     assert (summary.interference.together.stt.n, summary.interference.together.llm.n) == (2, 2)
+    # Single requests say of themselves whether they are in the figures: the journal compares runs by them.
+    both = [one for one in events if isinstance(one, RequestDone) and one.stage == "together" and one.error is None]
+    for kind, result in (("llm", summary.interference.together.llm), ("stt", summary.interference.together.stt)):
+        assert sum(one.kind == kind and one.counts for one in both) == result.n
+    assert [one.counts for one in both if one.kind == "stt"] == [True, True, False]
 
 
 async def test_a_voice_turn_has_stages_that_add_up() -> None:

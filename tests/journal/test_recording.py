@@ -24,6 +24,7 @@ REQUESTS = [
     RequestDone(kind="llm", index=1, error="timeout"),
     RequestDone(kind="stt", index=0, started_s=1.0, latency_ms=200, rtf=0.1),
     RequestDone(kind="llm", index=0, started_s=0.0, ttft_ms=40, itl_ms=4, e2e_ms=200, output_tokens=32),
+    RequestDone(kind="llm", index=2, started_s=0.5, ttft_ms=4, counts=False),  # in no figure, so in no comparison
 ]
 
 
