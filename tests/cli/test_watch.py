@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from gpu_tui.errors import SourceUnavailable
+from gpu_tui.telemetry.scenario import load_scenario, snapshot_at
 from tests.alerting.test_delivery import hook, raw, until
 from tests.factories import KLOROS, KLOROS_HOLDS, kloros
 from tests.standin import HANG, Process, Sleepers, StandIn, known_machine
@@ -48,8 +49,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def watch(*words: str, env: dict[str, str] | None = None) -> Iterator[Running]:
-    command = [sys.executable, "-m", "gpu_tui", "watch", "--jsonl", "--interval", "0.1", "--no-journal", *words]
+def watch(*words: str, env: dict[str, str] | None = None, journal: bool = False) -> Iterator[Running]:
+    none = [] if journal else ["--no-journal"]
+    command = [sys.executable, "-m", "gpu_tui", "watch", "--jsonl", "--interval", "0.1", *none, *words]
     process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     killer = threading.Timer(60, process.kill)
     killer.start()
@@ -193,6 +195,59 @@ def test_what_happened_in_a_recording(tmp_path: Path) -> None:
     later = run("--jsonl", "--replay", f"{file}@+3s")
     assert "service_gone" not in later.stdout
     assert run("--replay", str(tmp_path / "none.rec")).returncode == 2
+
+
+def test_starts_in_a_recording_are_told_with_their_races(tmp_path: Path) -> None:
+    scenario = load_scenario("race")
+    shown = [
+        replace(snapshot_at(scenario, float(s)), taken_at=BEGUN + s, taken_monotonic=float(s)) for s in range(0, 60, 2)
+    ]
+    done = run("--jsonl", "--replay", str(record(tmp_path / "a.rec", shown)))
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    told = [line for line in lines if line["type"].startswith(("deployment", "race"))]
+    assert [(line["type"], line["service"]) for line in told if line["type"].endswith("began")][:3] == [
+        ("deployment_began", "judge"),
+        ("deployment_began", "vllm:8002"),
+        ("race_began", "judge"),
+    ]
+    assert any(line["type"] == "deployment_outcome" and line["outcome"] == "no_cache_blocks" for line in told)
+    text = run("--replay", str(tmp_path / "a.rec")).stdout
+    assert len([line for line in text.splitlines() if "judge died after 40 s" in line]) == 1, "told once for people"
+
+
+@pytest.mark.timeout(120)
+def test_a_start_is_told_and_goes_into_the_journal_with_its_outcome(
+    standin: StandIn, sleepers: Sleepers, tmp_path: Path
+) -> None:
+    journal, log = tmp_path / "j.db", tmp_path / "vllm.log"
+    known_machine(standin, sleepers)
+    with watch("--journal", str(journal), env=standin.env(), journal=True) as running, log.open("w") as file:
+        running.next("state")
+        server = sleepers.vllm("/models/none", 8077, 0.3, 1, log=file.fileno())
+        device = standin.state.devices[0]
+        device.processes.append(Process(server.engine, 900))
+        standin.write()
+        began = running.next("deployment_began", lambda line: line["pid"] == server.server)
+        assert (began["simulated"], began["port"], began["hands_off"] is None) == (False, 8077, False)
+        failing = Path(__file__).parents[1] / "core" / "data" / "start_logs" / "failed_0.32_too_long.txt"
+        file.write(failing.read_text().replace("pid=15916", f"pid={server.engine}"))
+        file.flush()
+        device.processes = [row for row in device.processes if row.pid != server.engine]
+        standin.write()
+        sleepers.kill(server.server)
+        outcome = running.next("deployment_outcome", lambda line: line["outcome"] == "max_len_too_long")
+        assert outcome["remedy"].startswith("Give it ")
+        assert "max_len_too_long" in running.next("journal", lambda line: "max_len" in line["message"])["message"]
+        assert running.end() == 0
+    shown = subprocess.run(
+        [sys.executable, "-m", "gpu_tui", "history", "--deployments", "--json", "--journal", str(journal)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    (kept,) = json.loads(shown.stdout)["deployments"]
+    assert (kept["outcome"], kept["watched"]["outcome"]) == ("max_len_too_long", "max_len_too_long")
 
 
 def test_text_for_people() -> None:

@@ -115,6 +115,21 @@ def test_predicting_by_keys_alone_on_a_small_terminal() -> None:
         assert terminal.quit_code(5) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_deployment_is_watched_by_keys_alone_on_a_small_terminal() -> None:
+    with Terminal([*GPU_TUI, "--scenario", "deploy", "--no-journal"], size=(80, 24)) as terminal:
+        terminal.wait_for("SIMULATED", "VALID")
+        terminal.press("D")
+        terminal.wait_for("Deployments of a SIMULATED machine", "No server has started since")
+        # The story stops the judge at its tenth second and starts another at its sixteenth.
+        terminal.wait_for("▸ process", "HANDS OFF", "Do not start, stop or restart", "pid 6204", timeout_s=60)
+        terminal.press("\x1b")
+        terminal.wait_for("! HANDS OFF (D)", "D deployment", without=["Deployments of a"])
+        terminal.press("q")
+        assert terminal.quit_code(5) == 0
+
+
 COLOUR = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 
 
