@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gpu_tui.core.cache_info import CacheInfo, EngineCache
@@ -9,6 +11,7 @@ from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.server_memory import BesideCache, beside_cache
 from gpu_tui.core.start_evidence import requested
+from gpu_tui.core.start_terms import Term
 from gpu_tui.core.start_values import StartLog
 from gpu_tui.view.explain_start import source_line
 from gpu_tui.view.prediction import band, count
@@ -32,13 +35,26 @@ def compared_lines(plan: Plan, log: StartLog | None, cache: CacheInfo | None, re
     start = blind.start()
     lines: list[Line] = []
     for name, given in inputs.given.items():
-        term = start.term(name) if start is not None else None
+        if given.part_of is not None:
+            inside = given.part_of.value.replace("_", " ")
+            lines.append([(f"{name.replace('_', ' '):<24}", "strong"), (f"{'':>11}  measured within {inside}", "dim")])
+            continue
         told = "measured" if given.origin.kind is OriginKind.MEASURED else "told"
-        predicted = None if term is None else (term.size, term.low, term.high)
+        parts = [name, *(part for part, one in inputs.given.items() if one.part_of is name)]
+        predicted = _together([term for part in parts if start is not None and (term := start.term(part)) is not None])
         lines += [_row(name.replace("_", " "), told, mib(given.size), given.size, predicted), source_line(given.origin)]
     lines += _tokens(blind, log, cache.smallest if cache is not None else None)
     lines += _beside(beside_cache(cache, log, plan.books, start), plan, read)
     return [[("Predicted against measured, MiB", "strong")], *lines, []] if lines else []
+
+
+def _together(terms: Sequence[Term]) -> tuple[int, int, int] | None:
+    """Their sum with its band; the errors of independent terms add as squares. None: nothing is predicted."""
+    if not terms:
+        return None
+    size = sum(term.size for term in terms)
+    below, above = ((term.size - term.low for term in terms), (term.high - term.size for term in terms))
+    return size, size - math.isqrt(sum(one**2 for one in below)), size + math.isqrt(sum(one**2 for one in above))
 
 
 def _row(

@@ -37,6 +37,7 @@ from tests.factories import gpu, info, kloros, need, snapshot
 PREDICT = snapshot_at(load_scenario("predict"), 0)
 FILES = Origin(kind=OriginKind.DERIVED, source="headers")
 LOG = Origin(kind=OriginKind.MEASURED, source="log file", age_s=12.0)
+NON_TORCH, GRAPHS = TermName.NON_TORCH, TermName.CUDA_GRAPHS
 
 
 def predicted(permille: int = 840) -> Explorer:
@@ -243,6 +244,26 @@ def test_measured_terms_stand_beside_what_would_have_been_predicted() -> None:
     plan = made.plan()
     assert plan is not None
     assert compared_lines(plan, None, None, read) == []
+
+
+def test_terms_measured_together_stand_against_what_is_predicted_of_them_together() -> None:
+    within = {name: Given(size=0, origin=LOG, precision=0, part_of=TermName.ACTIVATION) for name in (NON_TORCH, GRAPHS)}
+    seen = replace(SEEN, version="0.21.0")
+    start = server_plan(replace(seen, given={}), 0.9).start()
+    assert start is not None
+    three = [start.term(name) for name in (TermName.ACTIVATION, NON_TORCH, GRAPHS)]
+    size = sum(term.size for term in three if term is not None)
+    given_terms = {TermName.ACTIVATION: Given(size=size, origin=LOG), **within}
+    read = Origin(kind=OriginKind.MEASURED, source="NVML", age_s=1.0)
+    told = [
+        plain(line) for line in compared_lines(server_plan(replace(seen, given=given_terms), 0.9), None, None, read)
+    ]
+    assert told[1].startswith(f"activation              {size / MIB:>11.0f}  measured; predicted {size / MIB:.0f} (")
+    assert told[1].endswith("✓ inside")
+    assert [line.split() for line in told[3:5]] == [
+        ["non", "torch", "measured", "within", "activation"],
+        ["cuda", "graphs", "measured", "within", "activation"],
+    ]
 
 
 def test_what_the_servers_processes_hold_stands_beside_the_prediction_with_its_source() -> None:
