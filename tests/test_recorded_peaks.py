@@ -65,6 +65,15 @@ def test_only_the_gpus_that_are_asked_about(tmp_path: Path) -> None:
     assert recorded_peaks(source, {"GPU-7"}, Classifier()) == {}
 
 
+def test_who_holds_the_same_under_another_name_has_a_peak_of_its_own(tmp_path: Path) -> None:
+    first, later = told(0, 900), told(1, 900)
+    renamed = replace(first.processes[OLLAMA], name="trainer", cmdline=("trainer",))
+    later = replace(later, processes={**later.processes, OLLAMA: renamed})
+    source = standing(record(tmp_path / "a.rec", [first, later, replace(later, taken_monotonic=2.0)]), 2)
+    (found,) = recorded_peaks(source, {"GPU-0"}, Classifier()).values()
+    assert (found.alone["ollama"].size, found.alone["other"].size) == (900 * MIB, (900 + 242) * MIB)
+
+
 @settings(max_examples=25)
 @given(st.lists(st.sampled_from([100, 100, 100, 500, 900]), min_size=1, max_size=20))
 def test_leaving_out_what_has_not_changed_loses_nothing(
