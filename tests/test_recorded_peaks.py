@@ -69,7 +69,7 @@ def test_who_holds_the_same_under_another_name_has_a_peak_of_its_own(tmp_path: P
     first, later = told(0, 900), told(1, 900)
     renamed = replace(first.processes[OLLAMA], name="trainer", cmdline=("trainer",))
     later = replace(later, processes={**later.processes, OLLAMA: renamed})
-    source = standing(record(tmp_path / "a.rec", [first, later, replace(later, taken_monotonic=2.0)]), 2)
+    source = standing(record(tmp_path / "a.rec", [first, later, told(2, 900)]), 2)
     (found,) = recorded_peaks(source, {"GPU-0"}, Classifier()).values()
     assert (found.alone["ollama"].size, found.alone["other"].size) == (900 * MIB, (900 + 242) * MIB)
 
