@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+
 
 class GpuTuiError(Exception):
     """Root of every expected error.
@@ -46,3 +49,8 @@ class EndpointError(GpuTuiError):
 
 class ModelError(GpuTuiError):
     """A model cannot be found here, or its files do not mean anything."""
+
+
+def how_to_install(package: str) -> str:
+    """What to type to have a package beside gpu-tui; also where its environment was made without pip."""
+    return f"Install it beside gpu-tui: python3 -m pip --python {shlex.quote(sys.executable)} install {package}"

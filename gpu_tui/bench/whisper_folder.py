@@ -13,13 +13,10 @@ from typing import BinaryIO
 
 from gpu_tui.bench.untrusted import shown
 from gpu_tui.core.whisper import size_by_shape
-from gpu_tui.errors import EndpointError
+from gpu_tui.errors import EndpointError, how_to_install
 
 EXTRA = "faster_whisper"
-NOT_INSTALLED = (
-    "faster-whisper is not installed.",
-    'Install the extra "whisper" beside gpu-tui: pip install faster-whisper.',
-)
+NOT_INSTALLED = ("faster-whisper is not installed.", how_to_install("faster-whisper"))
 """What is wrong, and what to do."""
 _MODEL, _TOKENIZER = "model.bin", "tokenizer.json"
 _SPEC = b"WhisperSpec"

@@ -9,7 +9,7 @@ from gpu_tui.config import Settings
 from gpu_tui.core.assessment import Assessed
 from gpu_tui.core.peaks import PeakKeeper, series_of
 from gpu_tui.core.snapshot import Snapshot
-from gpu_tui.errors import GpuTuiError
+from gpu_tui.errors import GpuTuiError, how_to_install
 from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Poller, Reading
 from gpu_tui.wiring.assessing import Assessor
@@ -48,7 +48,7 @@ class Exporter:
         except ImportError:
             raise GpuTuiError(
                 "The exporter needs the package prometheus-client, which is not installed.",
-                "Install gpu-tui with its extra: pip install 'gpu-tui[exporter]'.",
+                how_to_install("prometheus-client"),
             ) from None
         from gpu_tui.exporter.latest import Latest
         from gpu_tui.exporter.server import Server

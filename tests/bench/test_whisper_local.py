@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import shlex
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -113,7 +115,7 @@ async def test_without_the_extra_it_says_what_to_install() -> None:
     async with LocalWhisper(MeasurePlan(), "/a/folder", load_clip(), SystemClock()) as whisper:
         told = await failure(whisper.load())
     assert told.kind == "not_installed"
-    assert "pip install faster-whisper" in told.remedy
+    assert f"pip --python {shlex.quote(sys.executable)} install faster-whisper" in told.remedy
 
 
 async def test_an_answer_that_comes_too_late_is_not_the_next_one_s(opened: Opened) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -179,7 +180,7 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     )
     assert done.returncode == 3
     assert "needs the package prometheus-client" in done.stderr
-    assert "pip install 'gpu-tui[exporter]'" in done.stderr
+    assert f"pip --python {shlex.quote(sys.executable)} install prometheus-client" in done.stderr
 
 
 @pytest.mark.slow

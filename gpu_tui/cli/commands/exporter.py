@@ -17,7 +17,7 @@ NO_REPLAY = "exporter tells of a machine now: Prometheus would keep a recording'
 DEFAULT_LISTEN = ("127.0.0.1", 9835)
 
 _EPILOG = """\
-Needs prometheus-client: pip install 'gpu-tui[exporter]'. Scrape it with:
+Needs prometheus-client, the extra "exporter". Scrape it with:
   scrape_configs:
     - job_name: gpu-tui
       static_configs: [{targets: ["127.0.0.1:9835"]}]
