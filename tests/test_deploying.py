@@ -251,7 +251,7 @@ def machine(standin: StandIn, sleepers: Sleepers, tmp_path: Path) -> Iterator[Ma
 
 def lines_of(name: str, server: Any) -> list[str]:
     """A real start's log, with the pids of these processes."""
-    pids = {"pid=1)": f"pid={server.server})", "pid=241)": f"pid={server.engine})"}
+    pids = {"pid=1)": f"pid={server.server})", "pid=241)": f"pid={server.engine})", "pid=15916": f"pid={server.engine}"}
     text = (DATA / name).read_text()
     for old, new in pids.items():
         text = text.replace(old, new)

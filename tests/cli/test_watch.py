@@ -23,6 +23,7 @@ from tests.alerting.test_delivery import hook, raw, until
 from tests.factories import KLOROS, KLOROS_HOLDS, kloros
 from tests.standin import HANG, Process, Sleepers, StandIn, known_machine
 from tests.telemetry.recordings import BEGUN, record
+from tests.test_deploying import lines_of
 
 PATIENCE_S = 30.0
 
@@ -229,8 +230,10 @@ def test_a_start_is_told_and_goes_into_the_journal_with_its_outcome(
         standin.write()
         began = running.next("deployment_began", lambda line: line["pid"] == server.server)
         assert (began["simulated"], began["port"], began["hands_off"] is None) == (False, 8077, False)
-        failing = Path(__file__).parents[1] / "core" / "data" / "start_logs" / "failed_0.32_too_long.txt"
-        file.write(failing.read_text().replace("pid=15916", f"pid={server.engine}"))
+        file.writelines(f"{line}\n" for line in lines_of("v1_0.30_consumed.txt", server)[:4])
+        file.flush()
+        running.next("deployment_phase", lambda line: (line["phase"], line["evidence"]) == ("profiling", "log"))
+        file.writelines(f"{line}\n" for line in lines_of("failed_0.32_too_long.txt", server)[11:])
         file.flush()
         device.processes = [row for row in device.processes if row.pid != server.engine]
         standin.write()
