@@ -12,8 +12,9 @@ from gpu_tui.core.learned import TERMS, PastStart
 from gpu_tui.core.start_setup import Setup
 from gpu_tui.core.start_terms import TermName
 from gpu_tui.journal import faults
-from gpu_tui.journal.records import safe, visible
+from gpu_tui.journal.records import safe
 from gpu_tui.journal.store import Journal
+from gpu_tui.view.text import visible
 
 SAME_START_S = 60.0
 """Start times of one process that differ by less are one: the kernel's boot time moves when the clock is set."""

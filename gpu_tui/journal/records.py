@@ -149,15 +149,6 @@ def figures_of(summary: Mapping[str, Any]) -> dict[str, float | None]:
     return told
 
 
-def visible(value: Any) -> Any:
-    """A JSON value out of the file, fit for a terminal: what we keep is `safe`, what others wrote there may not be."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {clean(key): visible(one) for key, one in value.items()}
-    return [visible(one) for one in value] if isinstance(value, list) else value
-
-
 def _at(value: Any, path: Sequence[str]) -> float | None:
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from gpu_tui.journal import faults
 from gpu_tui.journal.opening import BUSY_S, connect_for_reading, connect_for_writing
-from gpu_tui.journal.records import FIGURES, Entry, Run, Sample, StoredRun, figures_of, safe, visible
+from gpu_tui.journal.records import FIGURES, Entry, Run, Sample, StoredRun, figures_of, safe
+from gpu_tui.view.text import visible
 
 _PLAIN = (
     "started_at",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 from unicodedata import category
 
 MASK = "***"
@@ -35,6 +36,15 @@ def clean(text: str, limit: int | None = None) -> str:
     if limit is not None and len(text) > limit:
         return text[: max(0, limit - 1)] + "…"
     return text
+
+
+def visible(value: Any) -> Any:
+    """A JSON value with every text in it `clean`, names of members too: another hand may have written it to a file."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(key): visible(one) for key, one in value.items()}
+    return [visible(one) for one in value] if isinstance(value, list) else value
 
 
 def _visible(text: str) -> str:

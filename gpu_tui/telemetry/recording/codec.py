@@ -19,6 +19,7 @@ from gpu_tui.errors import SourceUnavailable
 from gpu_tui.telemetry.recording import values
 from gpu_tui.telemetry.recording.blocks import LATEST
 from gpu_tui.telemetry.recording.values import Json
+from gpu_tui.view.text import clean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +155,7 @@ class Decoder:
             raise ValueError("no time")
         if "error" in line:
             told = line["error"]
-            error = SourceUnavailable(str(told["message"]), str(told["remedy"]), kind=str(told["kind"]))
+            error = SourceUnavailable(*(clean(str(told[name])) for name in ("message", "remedy", "kind")))
             return Observation(t=t, at=at, error=error)
         stamps: dict[str, Any] = {"taken_at": at, "taken_monotonic": float(line["mono"])}
         if "full" in line:

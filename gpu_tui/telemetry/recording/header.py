@@ -65,9 +65,9 @@ def parse_header(line: bytes, path: Path) -> Header:
         raise newer(path, schema, told.get("gpu_tui"))
     host, driver = told.get("host"), told.get("driver_version")
     return Header(
-        version=str(told.get("gpu_tui")),
+        version=clean(str(told.get("gpu_tui"))),
         interval_s=float(told.get("interval_s", 1.0)),
         started_at=float(told.get("started_at", 0.0)),
-        host=host if isinstance(host, str) else None,
-        driver_version=driver if isinstance(driver, str) else None,
+        host=clean(host) if isinstance(host, str) else None,
+        driver_version=clean(driver) if isinstance(driver, str) else None,
     )

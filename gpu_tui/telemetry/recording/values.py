@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from gpu_tui.core.snapshot import Fault, FaultKind, Gpu, GpuProcess, ProcessInfo, Snapshot
-from gpu_tui.view.text import mask_cmdline
+from gpu_tui.view.text import clean, mask_cmdline, visible
 
 Json = dict[str, Any]
 
@@ -26,6 +26,8 @@ GPU_FIELDS = tuple(f.name for f in fields(Gpu) if f.name != "processes")
 _INFO_FIELDS = tuple(f.name for f in fields(ProcessInfo) if f.name != "pid")
 _ROW_FIELDS = tuple(f.name for f in fields(GpuProcess) if f.name not in ("pid", "used_bytes", "compute", "graphics"))
 
+_AS_READ = ("name",)
+"""Text that rules match, as it is on a live machine too; whoever shows it makes it visible."""
 _PLAIN = (str, int, bool, type(None))
 _DEFAULTS: dict[type, Json] = {
     kind: {f.name: f.default for f in fields(kind) if f.default is not MISSING}
@@ -74,6 +76,7 @@ def _read(kind: type, told: Json, names: tuple[str, ...]) -> Json:
     for name, value in told.items():
         if name not in names:
             continue
+        value = value if name in _AS_READ else visible(value)
         if isinstance(value, (*_PLAIN, float)) and _told_as_is(kind, name):
             known[name] = value
         else:
@@ -125,7 +128,7 @@ def _fault(told: Json) -> Fault:
     """A fault; a kind this version does not know is ``other``."""
     kind = told["kind"]
     known = FaultKind(kind) if kind in {each.value for each in FaultKind} else FaultKind.OTHER
-    return Fault(kind=known, message=str(told["message"]), remedy=str(told.get("remedy", "")))
+    return Fault(kind=known, message=clean(str(told["message"])), remedy=clean(str(told.get("remedy", ""))))
 
 
 def row_json(process: GpuProcess) -> list[Any]:

@@ -15,6 +15,7 @@ from textual.widget import Widget
 
 from gpu_tui.tui.styling import style_of
 from gpu_tui.view.spans import Line
+from gpu_tui.view.text import clean
 
 
 class Panel(Widget):
@@ -62,7 +63,9 @@ class Panel(Widget):
         plain = _rich_style(self, "", base)
         if y >= len(lines):
             return Strip.blank(width, plain)
-        segments = [Segment(text, _rich_style(self, tone, base)) for text, tone in lines[y] if text]
+        # The last place before the terminal: whatever was not made visible before is so here.
+        shown = [(text if text.isprintable() else clean(text), tone) for text, tone in lines[y] if text]
+        segments = [Segment(text, _rich_style(self, tone, base)) for text, tone in shown]
         return Strip(segments).adjust_cell_length(width, plain)
 
 
