@@ -15,8 +15,11 @@ import textual
 
 from gpu_tui import wiring
 from gpu_tui.clock import ManualClock
+from tests.test_deployments import machine
 from tests.tui.harness import fill_history, finished_run, make_app, make_replay, no_driver, scenario_at
 from tests.tui.models import FakeModels
+from tests.tui.test_learning import app_of, journal_of
+from tests.tui.test_planning import until
 
 pytestmark = pytest.mark.skipif(
     textual.__version__ != "8.2.8", reason="pictures are drawn by Textual 8.2.8, the version of constraints.txt"
@@ -160,3 +163,23 @@ def test_a_replay(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> N
         await rest(pilot)
 
     assert snap_compare(make_replay(tmp_path, "14:03"), terminal_size=size, run_before=steps)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("state", ["offered", "applied", "explained"])
+def test_what_past_starts_teach(snap_compare: Any, tmp_path: Path, size: tuple[int, int], state: str) -> None:
+    async def steps(pilot: Any) -> None:
+        await ready(pilot)
+        lessons = pilot.app.planner.lessons
+        await until(pilot, lambda: lessons.offered is not None, "the lesson")
+        if state != "offered":
+            lessons.toggle(here=True)  # by the key a toast would stand before it, for as long as the test is quick
+            pilot.app.show_machine()
+        await rest(pilot)
+        if state == "explained":
+            await pilot.press("e")
+            await pilot.pause()
+
+    # Hand-set figures: what is measured of them hangs on no estimate.
+    app = app_of(machine(), journal_of(tmp_path))
+    assert snap_compare(app, terminal_size=size, run_before=steps)
