@@ -34,28 +34,43 @@ class Scene:
     keys: str = ""
     words: str = ""
     """Not given: the story's caption."""
+    shows: str = ""
+    """What must be on the screen then, or the words are not true any more."""
     seconds: float = 3.0
     still: bool = False
 
 
 SCENES = (
-    Scene(at_s=4, words="0.84 is what runs: it starts, beside both tenants"),
-    Scene(at_s=5, keys="0 full_stop 9 6 enter", words="0.96 typed: more than is free", seconds=4, still=True),
-    Scene(at_s=6, keys="f", words="f goes to the nearest that starts"),
-    Scene(at_s=7, keys="0 full_stop 7 5 enter", words="0.75 typed: too close to call", seconds=4),
+    Scene(at_s=4, words="0.84 is what runs: it starts, beside both tenants", shows="VALID, STARTS"),
+    Scene(
+        at_s=5,
+        keys="0 full_stop 9 6 enter",
+        words="0.96 typed: more than is free",
+        shows="INVALID, WILL NOT START",
+        seconds=4,
+        still=True,
+    ),
+    Scene(at_s=6, keys="f", words="f goes to the nearest that starts", shows="VALID, STARTS"),
+    Scene(
+        at_s=7,
+        keys="0 full_stop 7 5 enter",
+        words="0.75 typed: too close to call",
+        shows="TOO CLOSE TO CALL",
+        seconds=4,
+    ),
     Scene(at_s=8, keys="o", words="o goes back to what runs"),
     Scene(at_s=13),
     Scene(at_s=18),
     Scene(at_s=34),
-    Scene(at_s=44, keys="D", words="D shows the start: what is behind it and to come", seconds=4),
-    Scene(at_s=60, words="It profiles: hands off the tenants"),
+    Scene(at_s=44, keys="D", words="D shows the start: what is behind it and to come", shows="to come", seconds=4),
+    Scene(at_s=60, words="It profiles: hands off the tenants", shows="HANDS OFF"),
     Scene(at_s=75, keys="escape"),
     Scene(at_s=100, words="It serves"),
     Scene(at_s=121),
     Scene(at_s=137),
     Scene(at_s=152),
     Scene(at_s=160),
-    Scene(at_s=166, keys="D", words="D says why, in vLLM's words and in ours", seconds=5),
+    Scene(at_s=166, keys="D", words="D says why, in vLLM's words and in ours", shows="max_len_too_long", seconds=5),
     Scene(at_s=184, keys="escape"),
     Scene(at_s=215, seconds=4),
 )

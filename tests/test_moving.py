@@ -117,9 +117,10 @@ def test_the_committed_picture_is_of_these_scenes_in_their_order() -> None:
     assert root.findtext(f"{SVG}desc") == "\n".join(
         f"{at:g} s: {words}" for at, words in zip(begins, told, strict=True)
     )
-    for number, begin in enumerate(begins, start=1):
-        assert f"simulated, {number}/{len(SCENES)}" in words_at(svg, begin + 0.5)
-        assert "SIMULATED deploy" in words_at(svg, begin + 0.5)
+    for number, (begin, scene) in enumerate(zip(begins, SCENES, strict=True), start=1):
+        for words in (f"simulated, {number}/{len(SCENES)}", "SIMULATED deploy", scene.shows):
+            assert words in words_at(svg, begin + 0.5)
+    assert [scene.shows for scene in SCENES if scene.still] == ["INVALID, WILL NOT START"]
     assert "INVALID, WILL NOT START" in words_at(svg, None)
 
 
