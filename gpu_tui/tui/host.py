@@ -137,5 +137,5 @@ class Host:
             panel.show(view)
         small = main.has_class("-compact")
         main.query_one("#footer", Keys).show(progress_line(view) if small else [])
-        if view.state in ("refused", "failed", "done") and small:
+        if view.state in ("refused", "failed", "cancelled", "done") and small:
             main.panels.show_latency(main)
