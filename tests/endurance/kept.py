@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gpu_tui.core.snapshot import Fault, FaultKind, Snapshot
+from gpu_tui.errors import SourceUnavailable
 from gpu_tui.journal import Journal
 from gpu_tui.journal.deployments import Deployments
-from tests.endurance.nasties import MARK, NASTIES
+from gpu_tui.telemetry.recording.header import Header
+from gpu_tui.telemetry.recording.writer import RecordingWriter
+from gpu_tui.telemetry.scenario import load_scenario, snapshot_at
+from tests.endurance.machine import BEGUN
+from tests.endurance.nasties import MARK, NASTIES, machine
 from tests.journal.runs import run
 from tests.journal.starts import start
 
@@ -84,3 +91,46 @@ def _attack(
             f"UPDATE {table} SET {name} = ? WHERE id = ?",
             (json.dumps(value), number),
         )
+
+
+def hostile_recording(path: Path, payloads: Iterable[str]) -> Path:
+    """Three seconds for each payload: a machine on which everything bears it, a GPU's fault, a driver's error."""
+    plain = path.with_suffix(".json")
+    plain.write_text(json.dumps(machine(_PLACE)))
+    told = snapshot_at(load_scenario(str(plain)), 0.5, 0)
+    at = BEGUN
+    writer = RecordingWriter(path, Header(version=MARK, interval_s=1.0, started_at=at, host="\x1b]0;host\x07"))
+    for payload in payloads:
+        seen = _bearing(told, payload)
+        fault = Fault(kind=FaultKind.GPU_LOST, message=payload, remedy=payload)
+        lost = replace(seen, gpus=tuple(replace(gpu, faults=(fault,), processes=None) for gpu in seen.gpus))
+        for one in (seen, lost):
+            at += 1.0
+            writer.snapshot(replace(one, taken_at=at, taken_monotonic=at - BEGUN))
+        at += 1.0
+        writer.error(SourceUnavailable(payload, payload, kind=payload), at, at - BEGUN)
+    writer.close()
+    return path
+
+
+_PLACE = "@NAME@"
+
+
+def _bearing(told: Snapshot, payload: str) -> Snapshot:
+    """A real machine, not the scenario that it was taken from, with the payload wherever the place of it stands."""
+
+    def borne(text: str | None) -> str | None:
+        return None if text is None else text.replace(_PLACE, payload)
+
+    processes = {
+        pid: replace(
+            info,
+            name=borne(info.name),
+            user=borne(info.user),
+            cmdline=None if info.cmdline is None else tuple(arg.replace(_PLACE, payload) for arg in info.cmdline),
+        )
+        for pid, info in told.processes.items()
+    }
+    gpus = tuple(replace(gpu, name=payload, uuid=payload) for gpu in told.gpus)
+    names = {"source": "nvml", "source_detail": payload, "driver_version": payload}
+    return replace(told, **names, simulated=False, gpus=gpus, processes=processes)
