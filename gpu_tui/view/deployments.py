@@ -11,6 +11,7 @@ from gpu_tui.units import format_mib
 from gpu_tui.view.alerts import time_of_day
 from gpu_tui.view.deployment_words import NAMES, against_plan, duration, mib, name_of
 from gpu_tui.view.spans import Line, cut_line, pad, wrap
+from gpu_tui.view.spans import width as width_of
 from gpu_tui.view.text import clean
 
 _STEPS = (
@@ -56,9 +57,9 @@ def row(one: Deployment, now_s: float, wall: Wall, width: int) -> Line:
         (f"{time_of_day(wall(one.begun_s)) if one.from_birth else 'before':<8}", "dim"),
         (f"{took:>11}  ", ""),
         (f"{size}{planned} MiB", "" if not one.ended else "dim"),
-        (f"  pid {one.who.pid}", "dim"),
     ]
-    return cut_line(line, width)
+    pid: Line = [(f"  pid {one.who.pid}", "dim")]
+    return [*line, *pid] if width_of([*line, *pid]) <= width else cut_line(line, width)
 
 
 def detail(

@@ -20,7 +20,7 @@ from gpu_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
 from gpu_tui.tui.styling import content
 from gpu_tui.view.alerts import time_of_day
 from gpu_tui.view.deployments import detail, hands_lines, nothing, row
-from gpu_tui.view.spans import Line
+from gpu_tui.view.spans import Line, plain
 from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
@@ -81,12 +81,17 @@ class DeploymentsScreen(ModalScreen[None]):
         box.border_title = Content(f"Deployments{self._of()}")
         every = _every(shown)
         listed = self.query_one(OptionList)
-        # The bar at the side takes its room when it comes.
-        width = max(20, self.query_one("#deploy-box").size.width - 2)
+        # The bar at the side takes its room when it comes, and a blank before it.
+        width = max(20, self.query_one("#deploy-box").size.width - 3)
         if shown is not None:
             self._list(listed, tuple((_key(one), row(one, shown.at_s, shown.wall_at, width)) for one in every))
         listed.display = bool(every)
-        marked = every[listed.highlighted] if every and listed.highlighted is not None else None
+        place = listed.highlighted
+        marked = every[place] if every and place is not None else None
+        if place is not None and marked is not None:
+            # Tones are made for the dark ground, not for the mark's.
+            listed.replace_option_prompt_at_index(place, content([[(plain(self._rows[place][1]), "")]]))
+            self._rows = (*self._rows[:place], (self._rows[place][0], []), *self._rows[place + 1 :])
         lines = [*self._head(shown, every), *(self._detail(shown, marked, width) if shown and marked else [])]
         self.query_one("#deploy-detail", Static).update(content(lines))
 
