@@ -57,8 +57,11 @@ class Lessons:
 
     @property
     def offered(self) -> Learned | None:
-        """What would change, or changes, the plan on show; None: nothing."""
-        return None if self._found is None else self._found.changing(self._explorer.start())
+        """What would change, or changes, the plan on show; None: nothing, or another GPU is on show by now."""
+        asked, gpu = self._asked, self._explorer.gpu
+        if self._found is None or asked is None or gpu is None or asked[1].key != gpu.key:
+            return None
+        return self._found.changing(self._explorer.start())
 
     @property
     def applied(self) -> bool:
@@ -78,6 +81,7 @@ class Lessons:
         before, now = self._asked, self._clock.monotonic()
         same = before is not None and (before[0], before[1].key) == (planned, gpu.key)
         if same and now - self._asked_at < AGAIN_S:
+            self._take(self._found)  # another GPU may have been on show meanwhile
             return
         self._asked, self._asked_at = (planned, gpu), now
         if not same:

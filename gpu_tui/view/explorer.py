@@ -254,8 +254,8 @@ class Explorer:
             self._plan = None
 
     def choose_gpu(self, key: str) -> None:
-        """Show another GPU, by its `Gpu.key`."""
-        self.gpu_uuid = key
+        """Show another GPU, by its `Gpu.key`; what was learned is of the one before."""
+        self.gpu_uuid, self.learned = key, None
         self._forget()
 
     def choose_restarts(self, instance: Instance) -> None:

@@ -104,6 +104,26 @@ async def test_another_model_takes_nothing_of_this_one(tmp_path: Path) -> None:
         assert "Nothing is learned of tiny yet" in told(app)
 
 
+async def test_another_gpu_takes_nothing_of_this_one(tmp_path: Path) -> None:
+    seen = machine()
+    twins = replace(seen, gpus=(seen.gpus[0], replace(seen.gpus[0], uuid="GPU-1", index=1, processes=())))
+    app = app_of(twins, journal_of(tmp_path))
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(app, pilot)
+        await until(pilot, lambda: app.planner.lessons.offered is not None, "the lesson")
+        app.telemetry.close()
+        await pilot.press("L")
+        assert app.planner.lessons.applied
+        await pilot.press("g", "down", "enter")
+        assert app.explorer.gpu is twins.gpus[1]
+        assert not app.planner.lessons.applied, "before any reading of it"
+        assert app.planner.lessons.offered is None
+        assert "learned" not in title(app)
+        await pilot.press("g", "up", "enter")
+        app.see(twins)
+        await until(pilot, lambda: app.planner.lessons.applied, "where it was asked for")
+
+
 async def test_hand_set_figures_and_a_typed_one_that_stands_before_them(tmp_path: Path) -> None:
     app = app_of(machine(), journal_of(tmp_path))
     async with app.run_test(size=SIZE) as pilot:
