@@ -46,6 +46,25 @@ def test_the_flags_in_the_command_table_exist(row: list[str]) -> None:
         assert flag in parser._option_string_actions
 
 
+def test_the_keys_told_are_bound() -> None:
+    from gpu_tui.tui.bindings import KEYS as BINDINGS
+    from gpu_tui.tui.widgets.services import ServiceTable
+
+    names = {"←": "left", "→": "right", "[": "left_square_bracket", "]": "right_square_bracket", "esc": "escape"}
+    bound = {key for binding in (*BINDINGS, *ServiceTable.BINDINGS) for key in binding.key.split(",")}  # type: ignore[union-attr]
+    told = [key for row in _table("The explorer") for key in re.findall(r"`(.+?)`", row[0])]
+    assert len(told) > 25
+    assert {names.get(key, key) for key in told} <= bound
+
+
+def test_every_link_to_a_section_leads_to_one() -> None:
+    headings = re.findall(r"^## (.+)$", README, re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    linked = set(re.findall(r"\]\(#([^)]+)\)", README))
+    assert len(linked) > 10
+    assert linked <= anchors
+
+
 def test_every_setting_is_told_and_no_other() -> None:
     told = [name for row in _table("Configuration") for name in re.findall(r"`([\w.*]+)`", row[0])]
     known = {re.sub(r"^(evaluator\.(weights|targets))\..*", r"\1.*", key) for key in KEYS} - {"services", "alerts"}
