@@ -10,16 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_tui.cli.main import main
-from gpu_tui.clock import ManualClock
 from gpu_tui.core.books import keep_books
 from gpu_tui.core.peaks import PeakKeeper
 from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.errors import SourceUnavailable
 from gpu_tui.telemetry.recording.reader import Recording
-from gpu_tui.telemetry.recording.replay import ReplaySource
 from gpu_tui.units import MIB
-from gpu_tui.wiring.recorded_peaks import LOOK_BACK_S, recorded_peaks
+from gpu_tui.wiring.recorded_peaks import LOOK_BACK_S, recorded_keepers, recorded_peaks
 from tests.factories import KLOROS_HOLDS, kloros
 from tests.telemetry.recordings import BEGUN, record
 
@@ -31,14 +29,10 @@ def told(second: float, ollama_mib: float) -> Snapshot:
     return replace(seen, taken_at=BEGUN + second, taken_monotonic=second, simulated=False, source="nvml")
 
 
-def standing(path: Path, number: int) -> ReplaySource:
-    return ReplaySource(Recording(path), ManualClock(), number)
-
-
 def peak_mib(path: Path, number: int) -> float | None:
-    source = standing(path, number)
-    found = recorded_peaks(source, {"GPU-0"}, Classifier())
-    source.close()
+    recording = Recording(path)
+    found = recorded_peaks(recording, number, {"GPU-0"}, Classifier())
+    recording.close()
     return found["GPU-0"].alone["ollama"].size / MIB if found else None
 
 
@@ -61,16 +55,23 @@ def test_what_could_not_be_read_tells_nothing_and_ends_nothing(tmp_path: Path) -
 
 
 def test_only_the_gpus_that_are_asked_about(tmp_path: Path) -> None:
-    source = standing(record(tmp_path / "a.rec", [told(0, 900)]), 0)
-    assert recorded_peaks(source, {"GPU-7"}, Classifier()) == {}
+    recording = Recording(record(tmp_path / "a.rec", [told(0, 900)]))
+    assert recorded_peaks(recording, 0, {"GPU-7"}, Classifier()) == {}
+
+
+def test_it_ends_early_where_it_is_told_so(tmp_path: Path) -> None:
+    recording = Recording(record(tmp_path / "a.rec", [told(second, 100 + second) for second in range(9)]))
+    answers = iter([False, False, True])
+    (found,) = recorded_keepers(recording, 8, {"GPU-0"}, Classifier(), stop=lambda: next(answers)).values()
+    assert found.peaks().alone["ollama"].size == 101 * MIB
 
 
 def test_who_holds_the_same_under_another_name_has_a_peak_of_its_own(tmp_path: Path) -> None:
     first, later = told(0, 900), told(1, 900)
     renamed = replace(first.processes[OLLAMA], name="trainer", cmdline=("trainer",))
     later = replace(later, processes={**later.processes, OLLAMA: renamed})
-    source = standing(record(tmp_path / "a.rec", [first, later, told(2, 900)]), 2)
-    (found,) = recorded_peaks(source, {"GPU-0"}, Classifier()).values()
+    recording = Recording(record(tmp_path / "a.rec", [first, later, told(2, 900)]))
+    (found,) = recorded_peaks(recording, 2, {"GPU-0"}, Classifier()).values()
     assert (found.alone["ollama"].size, found.alone["other"].size) == (900 * MIB, (900 + 242) * MIB)
 
 
@@ -85,7 +86,7 @@ def test_leaving_out_what_has_not_changed_loses_nothing(
     for seen in story:
         keeper.add(seen.taken_at, keep_books(seen, seen.gpus[0], Classifier()))
     whole = keeper.peaks()
-    found = recorded_peaks(standing(path, len(sizes) - 1), {"GPU-0"}, Classifier())["GPU-0"]
+    found = recorded_peaks(Recording(path), len(sizes) - 1, {"GPU-0"}, Classifier())["GPU-0"]
     assert found == whole
 
 

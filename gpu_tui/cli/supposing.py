@@ -97,7 +97,9 @@ def _recorded(seen: Look) -> dict[str, Peaks]:
 
     if not isinstance(seen.source, ReplaySource):
         return {}
-    return recorded_peaks(seen.source, {gpu.key for gpu in seen.gpus}, seen.rules, seen.settings.restarts)
+    asked = {gpu.key for gpu in seen.gpus}
+    number = seen.source.position().number
+    return recorded_peaks(seen.source.recording, number, asked, seen.rules, seen.settings.restarts)
 
 
 def feasible_now(view: View, report: CheckReport) -> Feasible | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gpu_tui.telemetry.recording.replay import ReplaySource
     from gpu_tui.tui.app import GpuTuiApp
     from gpu_tui.tui.followed import Followed
+    from gpu_tui.tui.tenants import Past
 
 INTERVAL_S = 0.2
 """How often a replay that plays is looked at; a fifth of a second is smooth enough at 64 times the speed."""
@@ -113,10 +114,19 @@ class Replay:
         anew, trail = self.source.take_trail()
         if anew:
             self._app.intake.histories.clear()
+            self._app.tenants.leap(self._past(self.source))
         for t, values in trail:
             for key, services in values.items():
                 self._app.intake.histories.setdefault(key, History()).add(t, services)
         return True
+
+    def _past(self, followed: Followed) -> Past:
+        """The peaks up to here."""
+        from gpu_tui.wiring.recorded_peaks import recorded_keepers
+
+        recording, number = followed.source.recording, followed.shown.number
+        rules, restarts = self._app.explorer.classifier, self._app.settings.restarts
+        return lambda key, stop: recorded_keepers(recording, number, {key}, rules, restarts, stop)
 
     def wish(self, wish: Callable[[ReplaySource], object]) -> None:
         """Have the replay do something, at once."""

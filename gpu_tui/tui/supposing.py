@@ -30,7 +30,7 @@ def next_against(app: GpuTuiApp) -> None:
     app.show_machine()
     told = f"Judged against {words.LONG[explorer.against]}."
     if explorer.against is not Against.NOW:
-        told += f" {words.known_words(explorer.peaks)}"
+        told += f" {words.known_words(explorer.peaks, recorded=app.replay.active)}"
     app.notify(told)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from gpu_tui.clock import Clock
@@ -20,6 +21,11 @@ ASK_EVERY_S = 30.0
 """How often ollama is asked."""
 KEEP_EVERY_S = 60.0
 """How often the peaks are written down."""
+MOST_MEANWHILE = 512
+"""Readings that are remembered while a recording is looked back into."""
+
+Past = Callable[[str, Callable[[], bool]], dict[str, PeakKeeper]]
+"""What a recording tells of a GPU, by its key, up to where it stands; gives up when the second answers True."""
 
 
 class TenantsHost(Protocol):
@@ -48,18 +54,35 @@ class Tenants:
         self._asked_at = self._kept_at = clock.monotonic()
         self._asked = False
         self._told = False
+        self._past: Past | None = None
+        self._leaps = 0
+        self._looking = False
+        self._meanwhile: deque[tuple[float, dict[str, Books]]] = deque(maxlen=MOST_MEANWHILE)
         self.residents: dict[str, Residents] = {}
         """What ollama has loaded, by service, on the GPU on show."""
 
     def forget(self) -> None:
         """Another machine."""
         self._keepers.clear()
+        self._past, self._leaps, self._looking = None, self._leaps + 1, False
         self._before, self._asked, self.residents = None, False, {}
+
+    def leap(self, past: Past) -> None:
+        """A recording stands elsewhere now: what came later is no longer known, and what came before is."""
+        self._past, self._leaps = past, self._leaps + 1
 
     def see(self, snapshot: Snapshot, books: dict[str, Books]) -> None:
         """Take in a reading: the books of every GPU, by its key."""
         if self._before is None:
             self._before = self._known(snapshot)
+        if self._past is not None and self._explorer.gpu is not None:
+            self._keepers.clear()
+            self._meanwhile.clear()
+            self._looking = True
+            self._host.run_worker(self._look_back(self._past, self._explorer.gpu.key), group="past", exclusive=True)
+            self._past = None
+        if self._looking:
+            self._meanwhile.append((snapshot.taken_at, books))
         for key, one in books.items():
             keeper = self._keepers.get(key)
             if keeper is None:
@@ -89,6 +112,27 @@ class Tenants:
                 keep_peaks(self._settings, self._all())
             except GpuTuiError:
                 return
+
+    async def _look_back(self, past: Past, key: str) -> None:
+        leap = self._leaps
+        try:
+            found = await aside(lambda: past(key, lambda: leap != self._leaps))
+        except GpuTuiError as error:
+            if leap == self._leaps:  # else the recording was left and closed
+                self._tell(error)
+            return
+        if leap != self._leaps:
+            return
+        self._looking = False
+        for each, keeper in found.items():
+            until = keeper.peaks().until or 0.0
+            for at, books in self._meanwhile:
+                if at > until and each in books:
+                    keeper.add(at, books[each])
+            self._keepers[each] = keeper
+        self._meanwhile.clear()
+        self._show()
+        self._host.show_plan()
 
     def _all(self) -> dict[str, Peaks]:
         return {key: keeper.peaks() for key, keeper in self._keepers.items()}

@@ -1,38 +1,54 @@
-"""The peaks that a recording saw until the instant it stands at: for judging the past against its own past."""
+"""The peaks that a recording saw until an instant of it: for judging the past against its own past."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from gpu_tui.core.books import keep_books
 from gpu_tui.core.peaks import PeakKeeper, Peaks
 from gpu_tui.core.services import Classifier
 from gpu_tui.core.snapshot import Gpu, Snapshot
-from gpu_tui.telemetry.recording.replay import ReplaySource
+from gpu_tui.telemetry.recording.reader import Recording
 
 LOOK_BACK_S = 3600.0
 """How far back on the recording's axis: to go through a day of a large machine takes minutes. Ours to choose."""
 
 
 def recorded_peaks(
-    source: ReplaySource, gpus: Collection[str], rules: Classifier, restarts: int | None = None
+    recording: Recording, number: int, gpus: Collection[str], rules: Classifier, restarts: int | None = None
 ) -> dict[str, Peaks]:
     """By `Gpu.key`, of these GPUs; what came later is not known yet.
 
     Args:
-        source: stands at the instant.
+        recording: the past.
+        number: of the observation up to which it counts.
         gpus: keys of those that are asked about.
         rules, restarts: as for `keep_books`.
     """
-    place = source.position()
+    found = recorded_keepers(recording, number, gpus, rules, restarts)
+    return {key: keeper.peaks() for key, keeper in found.items()}
+
+
+def recorded_keepers(
+    recording: Recording,
+    number: int,
+    gpus: Collection[str],
+    rules: Classifier,
+    restarts: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, PeakKeeper]:
+    """The same, to go on with; `stop` is asked now and then, and what was found until then returned."""
+    begin = recording[number].t - LOOK_BACK_S
     walks: dict[str, _Walk] = {}
-    for number in range(source.recording.at_axis(place.t - LOOK_BACK_S), place.number + 1):
-        one = source.recording[number]
-        if one.snapshot is None or one.t < place.t - LOOK_BACK_S:
+    for each in range(recording.at_axis(begin), number + 1):
+        one = recording[each]
+        if stop():
+            break
+        if one.snapshot is None or one.t < begin:
             continue
-        for gpu in (each for each in one.snapshot.gpus if each.key in gpus):
+        for gpu in (gpu for gpu in one.snapshot.gpus if gpu.key in gpus):
             walks.setdefault(gpu.key, _Walk(rules, restarts)).see(one.snapshot, gpu)
-    return {key: walk.peaks() for key, walk in walks.items()}
+    return {key: walk.keeper() for key, walk in walks.items()}
 
 
 class _Walk:
@@ -53,10 +69,10 @@ class _Walk:
         if not same:
             self._add()
 
-    def peaks(self) -> Peaks:
+    def keeper(self) -> PeakKeeper:
         """Up to the last one."""
         self._catch_up()
-        return self._keeper.peaks()
+        return self._keeper
 
     def _catch_up(self) -> None:
         if self._held_back:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from gpu_tui import wiring
 from gpu_tui.clock import ManualClock
+from gpu_tui.core.against import Against
 from gpu_tui.core.snapshot import Snapshot
 from gpu_tui.errors import SourceUnavailable
 from gpu_tui.telemetry.recording.reader import Recording
@@ -244,6 +246,42 @@ async def test_the_memory_panel_shows_what_was_before_a_jump(past: Path) -> None
         held = history.resample("vllm:8001", 60, until_s=BEGUN + 500)
         assert None in held
         assert app.main.query_one(HistoryPanel).draw(60, 8)
+
+
+def grown(seen: Snapshot | SourceUnavailable, mib: int) -> Snapshot:
+    """The same with so much more of ollama."""
+    assert isinstance(seen, Snapshot)
+    gpu, more = seen.gpus[0], mib << 20
+    rows = tuple(
+        replace(row, used_bytes=(row.used_bytes or 0) + more) if seen.processes[row.pid].name == "ollama" else row
+        for row in gpu.processes or ()
+    )
+    used, free = (gpu.used_bytes or 0) + more, (gpu.free_bytes or 0) - more
+    return replace(seen, gpus=(replace(gpu, processes=rows, used_bytes=used, free_bytes=free),))
+
+
+async def test_the_past_is_judged_against_the_peaks_up_to_then_and_not_later(tmp_path: Path) -> None:
+    told = steady(400)
+    path = record(tmp_path / "grown.rec", [*told[:100], grown(told[100], 2000), *told[101:]])
+    app, _ = replaying(path, "@+200s")
+
+    async def known(pilot: Pilot[None], at: float) -> int:
+        await until(pilot, app, at)
+        for _ in range(400):
+            peaks = app.explorer.peaks
+            if peaks.since == BEGUN and peaks.until == BEGUN + at:
+                return peaks.alone["ollama"].size >> 20
+            await pilot.pause(0.02)
+        raise AssertionError(app.explorer.peaks)
+
+    async with app.run_test(size=SIZE) as pilot:
+        assert await known(pilot, 200) == 1068 + 2000
+        app.replay.wish(lambda source: source.seek(50))
+        assert await known(pilot, 50) == 1068
+        app.replay.wish(lambda source: source.seek(300))
+        assert await known(pilot, 300) == 1068 + 2000
+        await pilot.press("a")
+        assert app.explorer.against is not Against.NOW
 
 
 async def test_nothing_is_measured_and_nothing_here_is_looked_at(past: Path) -> None:
