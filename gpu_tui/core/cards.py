@@ -101,15 +101,20 @@ def cuda_total(name: str | None, nvml_total_bytes: int | None) -> tuple[int, int
 def default_batch(
     name: str | None, total_bytes: int | None, max_model_len: int | None, rules: Accounting
 ) -> tuple[int, int]:
-    """vLLM's default (max_num_batched_tokens, max_num_seqs) for its API server (`EngineArgs.get_batch_defaults`)."""
+    """vLLM's default (max_num_batched_tokens, max_num_seqs) for its API server (`EngineArgs.get_batch_defaults`).
+
+    Read in 0.6.6, 0.8.5, 0.9.2, 0.10.2, 0.11.2, 0.14.1, 0.17.1, 0.20.2, 0.26 to 0.30 and 0.33.
+    """
     release = rules.release or (99,)
     if rules.v0:
         if max_model_len is not None and max_model_len > 32 * 1024:
             return (2048 if release >= (0, 6, 4) else 512), 256
         return max(max_model_len or 2048, 2048), 256
     gib = (total_bytes or 0) / GIB
-    if release >= (0, 9, 0) and gib >= 155:
+    # A unified memory's size is no figure of NVML's, which vLLM asks here.
+    if gib < 68 or unified_memory(name):
+        return 2048, 256
+    if release >= (0, 28, 0) and gib >= 155:
         return 16384, 1024
-    if release >= (0, 9, 0) and gib >= 68 and not re.search(r"A100|A800|GB10|Spark", name or "", re.IGNORECASE):
-        return 8192, 1024
-    return 2048, 256
+    slowed = release >= (0, 9, 0) and re.search("A100", name or "", re.IGNORECASE)
+    return (2048, 256) if slowed else (8192, 1024)

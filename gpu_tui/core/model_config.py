@@ -16,7 +16,7 @@ from gpu_tui.core.model_mlp import experts_per_token, mlp_width, num_experts
 from gpu_tui.core.model_quant import Quantization, quantization, weights_bytes
 from gpu_tui.core.model_rotary import rotary_elements
 from gpu_tui.core.model_states import StateLayer, state_layer
-from gpu_tui.core.model_vision import UNTOLD_ENCODER, encoder_elements, is_multimodal
+from gpu_tui.core.model_vision import UNTOLD_ENCODER, encoder_elements, encoder_load, is_multimodal
 from gpu_tui.core.model_weights import EXTRAS, WHOLE, Part, Tally, draft_tally, tally
 from gpu_tui.core.origins import Origin, OriginKind
 
@@ -128,6 +128,7 @@ def _facts(config: Mapping[str, object], shape: _Shape, quant: Quantization | No
         quantization=quant.method if quant is not None else None,
         kv_cache_dtype=quant.kv_cache_dtype if quant is not None else None,
         multimodal=is_multimodal(config),
+        encoder=encoder_load(config),
         num_experts=num_experts(language),
         experts_per_token=experts_per_token(language),
         draft_layers=language.integer("num_nextn_predict_layers", "mtp_num_hidden_layers", most=64) or 0,

@@ -74,6 +74,20 @@ class LayerGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderLoad:
+    """The largest picture an encoder takes, which the profile run feeds it."""
+
+    patches: int
+    """What the encoder sees of it."""
+    tokens: int
+    """What the language model sees of it."""
+    width: int
+    """Elements of a patch between the layers."""
+    mlp_elements: int
+    """Elements of a patch inside the MLP, over all its matrices that widen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """One model. None is unknown; sizes in bytes."""
 
@@ -107,6 +121,8 @@ class ModelFacts:
     """Of `weights_bytes`, what every tensor-parallel rank holds whole; None: unknown, small."""
     multimodal: bool = False
     """Has a vision or audio encoder, which the profile run feeds its worst case."""
+    encoder: EncoderLoad | None = None
+    """How large that worst case is; None: unknown."""
     num_experts: int | None = None
     experts_per_token: int | None = None
     draft_layers: int = 0

@@ -132,3 +132,45 @@ COUNTED = frozenset(
 )
 """``model_type`` of language models. Compared with the parameters of Transformers 5.19's own classes, built on the meta
 device with the family's default or a public config; a few that Transformers does not have, with what is published."""
+
+_SINCE_V1 = (
+    "Apertus",
+    "BailingMoe",
+    "DeepseekV32",
+    "DeepseekV4",
+    "Dots1",
+    "Ernie4",
+    "Exaone4",
+    "FalconH1",
+    "Gemma3",
+    "Gemma4",
+    "Glm4Moe",
+    "Glm4v",
+    "Glm5",
+    "GlmMoe",
+    "GptOss",
+    "GraniteMoeHybrid",
+    "Hunyuan",
+    "KimiLinear",
+    "KimiK",
+    "Lfm2",
+    "Llama4",
+    "Longcat",
+    "MiMoV2",
+    "MiniMax",
+    "Mistral3",
+    "Mistral4",
+    "NemotronH",
+    "Olmo3",
+    "Qwen3",
+    "Qwen4",
+    "SeedOss",
+    "SmolLM3",
+    "Step3",
+    "Zamba2",
+)
+
+
+def since_v1(architecture: str | None) -> bool:
+    """Whether vLLM serves the architecture only since 0.8, the first release that starts V1 by default."""
+    return architecture is not None and architecture.startswith(_SINCE_V1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gpu_tui.core.config_reader import ConfigReader
+from gpu_tui.core.model_facts import EncoderLoad
 
 ENCODERS = ("vision_config", "vit_config", "visual", "vision_tower_config", "vision_encoder_config", "audio_config")
 _CONFORMERS = ("gemma3n_audio", "gemma4_audio", "conformer", "parakeet_encoder")
@@ -12,6 +13,9 @@ _CONFORMERS = ("gemma3n_audio", "gemma4_audio", "conformer", "parakeet_encoder")
 _GATED = ("qwen2_5_vl", "qwen2_5_omni_vision", "pixtral", "gemma4_vision", "glm4v", "glm_ocr", "mistral3")
 UNTOLD_ENCODER = "an encoder whose size the config does not tell is not counted"
 _WIDE_MERGERS = ("glm4v",)
+_ANY_SIZE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "qwen4", "glm4v")
+LARGEST_PICTURE_TOKENS = 16384
+"""Of those that take pictures of any size, the largest their preprocessors let through (`max_pixels`)."""
 
 
 def is_multimodal(config: Mapping[str, object]) -> bool:
@@ -31,6 +35,31 @@ def _encoders(config: Mapping[str, object]) -> list[ConfigReader]:
     places = [config, thinker] if isinstance(thinker, Mapping) else [config]
     found = [place.get(name) for place in places for name in ENCODERS]
     return [ConfigReader(part) for part in found if isinstance(part, Mapping) and part]
+
+
+def encoder_load(config: Mapping[str, object]) -> EncoderLoad | None:
+    """The largest picture, as vLLM's profile run makes it; None where the config does not tell its size."""
+    part = next(iter(_encoders(config)), None)
+    kind = None if part is None else part.text("model_type") or ""
+    if part is None or kind is None:
+        return None
+    width, inner = part.integer("embed_dim", "hidden_size"), part.integer("intermediate_size")
+    patch = part.integer("patch_size")
+    if width is None or patch is None or kind.endswith(_CONFORMERS):
+        return None
+    matrices = 3 if kind.startswith(_GATED) else 2
+    inner = inner or 4 * width
+    merge = part.integer("spatial_merge_size", most=16) or ConfigReader(config).integer("spatial_merge_size", most=16)
+    image = part.integer("image_size", most=1 << 14)
+    if kind.startswith(_ANY_SIZE):
+        tokens = LARGEST_PICTURE_TOKENS
+        patches = tokens * (merge or 2) ** 2
+    elif image is not None:
+        patches = max(1, image // patch) ** 2
+        tokens = ConfigReader(config).integer("mm_tokens_per_image") or max(1, patches // (merge or 1) ** 2)
+    else:
+        return None
+    return EncoderLoad(patches=patches, tokens=tokens, width=width, mlp_elements=matrices * inner)
 
 
 def _encoder(part: ConfigReader, hidden: int) -> int:

@@ -90,9 +90,23 @@ def judge(
         report,
         start,
         gate_band=CONTEXT_BYTES if early and not counted else 0,
-        total_band=(0, 0) if start.need.cuda_total_bytes is not None else total_band(gpu, books),
+        total_band=_budget_band(gpu_memory_utilization, start, gpu, books),
     )
     return Judgement(report=report, prediction=prediction, start=start)
+
+
+def _budget_band(u: float, start: StartModel, gpu: Gpu, books: Books) -> tuple[int, int]:
+    """By how much the total may be off, and with it a share of it that was copied from a log of V0.
+
+    V0 prints its utilization with two decimals: 0.78 for 0.776. Round shares are as people type them.
+    """
+    less, more = (0, 0) if start.need.cuda_total_bytes is not None else total_band(gpu, books)
+    copied = start.options.reported and start.options.term_rules.v0
+    total = allocation_total(books, start.need)
+    if not copied or total is None or abs(u * 100 - round(u * 100)) > 1e-9 or round(u * 100) % 5 == 0:
+        return less, more
+    rounding = round(0.005 * total / u)
+    return less + rounding, more + rounding
 
 
 def total_band(gpu: Gpu, books: Books) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Whether vLLM would start, as vLLM itself decides it: the start gate, the KV cache that is left, the longest request.
+"""Whether vLLM would start, as vLLM itself decides it: the start gate, the cache that is left, the longest request.
 
 `start_model` sums up what does not depend on the utilization; `predict` judges one utilization on top of the three
 checks, with a band: nine of ten real starts should lie inside it.
@@ -7,7 +7,7 @@ checks, with a band: nine of ten real starts should lie inside it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gpu_tui.core.checks import CheckReport, ModelNeed
@@ -16,6 +16,7 @@ from gpu_tui.core.kv_pages import kv_layout
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind, weakest
 from gpu_tui.core.start_terms import StartOptions, Term, TermName, terms_of
+from gpu_tui.core.vllm_version import TokenRule
 from gpu_tui.units import GIB, MIB
 
 CONTEXT_BYTES = 600 * MIB
@@ -279,10 +280,15 @@ def _figures(
 def _token_band(
     layout: KvLayout, options: StartOptions, blocks: tuple[int, int], length: int | None
 ) -> tuple[int, int] | None:
-    """Tokens at both ends of the band; over both ways of keeping states where nobody says if prefixes are cached."""
+    """Tokens at both ends of the band, over both ways of keeping states where nobody says if prefixes are cached.
+
+    Where no release is told, also over both ways of counting several block tables.
+    """
     layouts = [layout]
     if options.cache.prefix_caching is None:
         layouts += [layout.with_state_blocks(count + options.cache.speculative_tokens) for count in (1, 2)]
+    if options.any_release and layout.num_groups > 1:
+        layouts.append(replace(layout, token_rule=TokenRule.PER_GROUP))
     told = [one.tokens(count, length) for one in layouts for count in blocks]
     known = [tokens for tokens in told if tokens is not None]
     return (min(known), max(known)) if len(known) == len(told) else None

@@ -13,6 +13,7 @@ from typing import Any
 from gpu_tui.core.cards import default_batch, unified_memory
 from gpu_tui.core.kv_options import CacheOptions
 from gpu_tui.core.model_facts import ModelFacts
+from gpu_tui.core.model_families import since_v1
 from gpu_tui.core.origins import OriginKind
 from gpu_tui.core.start_setup import NOT_QUANTIZED, Setup, differences
 from gpu_tui.core.start_terms import Correction, Given, StartOptions, TermName
@@ -63,6 +64,8 @@ class StartInputs:
     """The user's own floor in place of one request of max_model_len."""
     learned: Mapping[TermName, Correction] | None = None
     """Corrections from past starts. Only the user's word puts them here."""
+    reported: bool | None = None
+    """A start that somebody tells of, with nothing said of what else the GPU held: no machine was looked at."""
     in_effect: Mapping[str, Any] | None = None
     """The flags that the running server has, by the names here, whoever chose them: by the same command line vLLM
     comes to them again."""
@@ -145,8 +148,9 @@ def start_options(inputs: StartInputs, gpu_name: str | None, total_bytes: int | 
         total_bytes: its memory, for the same.
     """
     rules = inputs.rules
+    old = _may_be_old(inputs, rules)
     length = inputs.max_model_len or (inputs.facts.max_model_len if inputs.facts is not None else None)
-    tokens, rows = default_batch(gpu_name, total_bytes, length, rules)
+    tokens, rows = default_batch(gpu_name, total_bytes, length, accounting_of("V0") if old else rules)
     tokens = inputs.max_num_batched_tokens or tokens
     cache = CacheOptions(
         tensor_parallel_size=inputs.tensor_parallel_size or 1,
@@ -178,7 +182,22 @@ def start_options(inputs: StartInputs, gpu_name: str | None, total_bytes: int | 
         dropped=dropped,
         learned=inputs.learned or {},
         unified_memory=unified_memory(gpu_name),
+        maybe_old=old,
+        reported=bool(inputs.reported),
     )
+
+
+def _may_be_old(inputs: StartInputs, rules: Accounting) -> bool:
+    """Whether a start told by others, without its release, is rather one of V0: nothing in it is newer.
+
+    Of the 12 such starts in the sample whose model V0 could serve and whose KV cache is told, 10 ran V0.
+    """
+    if not inputs.reported:
+        return False
+    told = rules.release is not None or rules.v0 or inputs.version is not None
+    newer = inputs.kv_cache_memory_bytes is not None or inputs.kv_cache_dtype == "nvfp4" or inputs.fit_max_model_len
+    architecture = inputs.facts.architecture if inputs.facts is not None else None
+    return not (told or newer or since_v1(architecture))
 
 
 def still_holding(

@@ -14,8 +14,10 @@ from enum import StrEnum
 from gpu_tui.core.kv_options import CacheOptions
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind
+from gpu_tui.core.start_activation import peak
+from gpu_tui.core.start_outside import outside_torch
 from gpu_tui.core.start_setup import Setup
-from gpu_tui.core.vllm_version import Accounting
+from gpu_tui.core.vllm_version import Accounting, accounting_of
 from gpu_tui.units import GIB, MIB, signed_gib
 
 
@@ -48,22 +50,8 @@ class Term:
 GIVEN_PRECISION = round(0.01 * GIB)
 """A figure from a log is rounded to two decimals of a GiB, and so is the total it is compared with."""
 
-SAMPLER_COPIES = 10.0
-"""Float32 copies of the logits that the dummy sampler holds at its peak: 9.8 to 10.1 in logs of V0 and V1 with 256 and
-1024 rows (sorted values, int64 indices, probabilities, their sum)."""
-
-USUAL_ROWS = 0.85
-"""Share of the default `max_num_seqs` that stands for starts which do not tell theirs: some operators set far less."""
-
-LAYER_HIDDEN = 3.5
-"""Copies of the hidden states alive at the peak of a layer: 3 to 4 in V0 logs that print the peak (Llama, Qwen2.5)."""
-
 MOST_CAPTURED = 512
 """The largest batch that CUDA graphs are captured for by default. Large models on large cards take 4 to 9 GiB there."""
-
-UNKNOWN_VOCAB = 152_000
-UNKNOWN_LAYER_BYTES = 120_000
-"""A token through a layer of a 7B model; for a model of which nothing but its weights is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +108,25 @@ class StartOptions:
     learned: Mapping[TermName, Correction] = field(default_factory=dict)
     """Corrections of estimates, where the user asked for them."""
     unified_memory: bool = False
+    maybe_old: bool = False
+    """No release is told, and nothing speaks against V0."""
+    reported: bool = False
+    """Somebody tells of it; its figures may be those of a log."""
+
+    @property
+    def ranks(self) -> int:
+        """GPUs that share the weights."""
+        return self.cache.tensor_parallel_size * self.cache.pipeline_parallel_size
+
+    @property
+    def any_release(self) -> bool:
+        """Whether it may be any release of either engine."""
+        return self.rules.release is None and not self.rules.v0
+
+    @property
+    def term_rules(self) -> Accounting:
+        """The release by which terms are estimated."""
+        return accounting_of("V0") if self.maybe_old else self.rules
 
 
 def terms_of(facts: ModelFacts | None, options: StartOptions, other_bytes: int | None) -> tuple[Term, ...] | None:
@@ -133,7 +140,7 @@ def terms_of(facts: ModelFacts | None, options: StartOptions, other_bytes: int |
     weights = _weights(facts, options)
     if weights is None:
         return None
-    terms = [weights, _activation(facts, options), _non_torch(options)]
+    terms = [weights, _activation(facts, options, weights), _non_torch(facts, options)]
     if _graphs_may_count(options):
         terms.append(_graphs(options))
     if options.rules.counts_others and other_bytes is not None:
@@ -200,56 +207,36 @@ def _weights(facts: ModelFacts | None, options: StartOptions) -> Term | None:
     return _term(TermName.WEIGHTS, loaded, (below, above), Origin(kind=kind, source=source))
 
 
-def _activation(facts: ModelFacts | None, options: StartOptions) -> Term:
+def _activation(facts: ModelFacts | None, options: StartOptions, weights: Term) -> Term:
     given = _given(TermName.ACTIVATION, options)
     if given is not None:
         return given
-    vocab = (facts.vocab_size if facts else None) or UNKNOWN_VOCAB
-    tokens = options.cache.max_num_batched_tokens
-    sampler = SAMPLER_COPIES * options.max_num_seqs * vocab * 4
-    layers = tokens * _layer_bytes(facts, options.cache.tensor_parallel_size)
-    if not options.rows_told:
-        sampler *= USUAL_ROWS
-    size = max(sampler, layers)
-    below, above = (0.25 if options.rows_told else 0.8) * size, 0.3 * size + 0.25 * GIB
-    if facts is None or facts.vocab_size is None:
-        below, above = 0.8 * size, 0.6 * size + 0.3 * GIB
-    if facts is not None and facts.multimodal and not options.rules.v0:
-        # The encoder's worst-case picture: 0.9 and 1.0 GiB over the sampler in logs of Qwen2.5-VL.
-        size, below, above = size + 0.8 * GIB, below + 0.8 * GIB, above + 2.5 * GIB
-    source = f"estimated: {options.max_num_seqs} rows of {vocab} logits, {tokens} tokens of a batch"
-    return _term(TermName.ACTIVATION, size, (below, above), Origin(kind=OriginKind.ASSUMED, source=source))
+    found = peak(
+        facts,
+        options.term_rules,
+        options.cache,
+        options.max_num_seqs,
+        rows_told=options.rows_told,
+        weights_bytes=weights.size * options.ranks,
+        any_release=options.any_release,
+    )
+    origin = Origin(kind=OriginKind.ASSUMED, source=found.source)
+    return _term(TermName.ACTIVATION, found.size, (found.size - found.least, found.most - found.size), origin)
 
 
-def _layer_bytes(facts: ModelFacts | None, ranks: int) -> float:
-    """Peak bytes of one token in a layer: gate, up and their product, and the hidden states, 16 bits each."""
-    if facts is None or facts.hidden_size is None:
-        return UNKNOWN_LAYER_BYTES
-    width = facts.intermediate_size or 4 * facts.hidden_size
-    experts = facts.experts_per_token or 1
-    hidden = LAYER_HIDDEN + (experts if experts > 1 else 0)
-    return (3 * experts * width / ranks + hidden * facts.hidden_size) * 2
-
-
-def _non_torch(options: StartOptions) -> Term:
+def _non_torch(facts: ModelFacts | None, options: StartOptions) -> Term:
     given = _given(TermName.NON_TORCH, options)
     if given is not None:
         return given
-    ranks = options.cache.tensor_parallel_size * options.cache.pipeline_parallel_size
-    if options.unified_memory:
-        size, band, what = 0.5, (4.5, 3.5), "unified memory: the page cache and other processes come and go meanwhile"
-    elif ranks > 1:
-        size, band, what = 0.7, (0.5, 1.3), "NCCL's buffers and the CUDA context of one of several ranks"
-    elif options.rules.graphs_inside:
-        size, band, what = (
-            0.3,
-            (0.3, 0.6),
-            "the CUDA context's growth, library workspaces and what loading leaves behind",
-        )
-    else:
-        size, band, what = 0.1, (0.15, 0.35), "the CUDA context's growth and library workspaces"
+    size, below, above, what = outside_torch(
+        facts,
+        options.term_rules,
+        options.ranks,
+        unified_memory=options.unified_memory,
+        any_release=options.any_release,
+    )
     origin = Origin(kind=OriginKind.ASSUMED, source=f"estimated: {what}")
-    return _term(TermName.NON_TORCH, size * GIB, (band[0] * GIB, band[1] * GIB), origin)
+    return _term(TermName.NON_TORCH, size * GIB, (below * GIB, above * GIB), origin)
 
 
 def _graphs_may_count(options: StartOptions) -> bool:
@@ -263,6 +250,11 @@ def _graphs_may_count(options: StartOptions) -> bool:
     measured = options.given.keys() | options.dropped.keys()
     usage = {TermName.ACTIVATION, TermName.NON_TORCH} <= measured
     return not (usage and TermName.CUDA_GRAPHS not in measured)
+
+
+def _whole_line(options: StartOptions) -> bool:
+    """Whether all terms come from the usage line that 0.10 printed, which tells what capturing took on top."""
+    return {TermName.ACTIVATION, TermName.NON_TORCH, TermName.CUDA_GRAPHS} <= options.given.keys()
 
 
 def cuda_graphs(options: StartOptions) -> Term:
@@ -282,9 +274,10 @@ def _graphs(options: StartOptions) -> Term:
     if options.rules.release is None:
         # Releases from 0.20 take them off, those before put them on top: half of it is the least wrong.
         origin = Origin(kind=OriginKind.ASSUMED, source="release not told: inside the budget since 0.20, on top before")
-        return _term(TermName.CUDA_GRAPHS, size / 2, (size / 2, size / 2), origin)
+        counted = 0.0 if options.maybe_old or _whole_line(options) else size / 2
+        return _term(TermName.CUDA_GRAPHS, counted, (counted, size - counted), origin)
     if given is not None:
-        # What capturing took in the end and what was taken off for it before differ by this much.
-        return _term(TermName.CUDA_GRAPHS, size, (0.2 * abs(size), 0.2 * abs(size)), given.origin)
+        # What capturing took in the end is told; the estimate that was taken off before is larger more often than not.
+        return _term(TermName.CUDA_GRAPHS, size, (0.2 * abs(size), 0.3 * abs(size) + 0.05 * GIB), given.origin)
     origin = Origin(kind=OriginKind.ASSUMED, source=f"estimated: vLLM's own estimate for up to {rows} sequences")
     return _term(TermName.CUDA_GRAPHS, size, (0.8 * size, above), origin)

@@ -45,6 +45,7 @@ def start_inputs(file: ScenarioFile, name: str) -> StartInputs | None:
         kv_cache_memory_bytes=vllm.kv_cache_memory_bytes,
         given=_given(model, name),
         min_kv_cache_bytes=None if model.min_kv_cache_mib is None else mib_to_bytes(model.min_kv_cache_mib),
+        reported=not file.processes and all(gpu.free_mib is None for gpu in (file.gpu, *(file.gpus or ())) if gpu),
     )
 
 

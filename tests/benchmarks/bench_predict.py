@@ -8,6 +8,7 @@ here passes or fails; `tests/core/test_sample.py` holds the figures to a floor.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -30,6 +31,8 @@ HERE = Path(__file__).parent
 CONFIGS = HERE.parent / "core" / "data" / "configs"
 LEVELS = ("all terms", "weights only", "config only")
 OUTCOMES = ("started", "not_enough_free", "no_cache_blocks", "max_len_too_long")
+LOG_ROUNDING = 0.005
+"""GiB by which a figure of two decimals may be off."""
 TERMS = ("weights_mib", "activation_mib", "non_torch_mib", "cuda_graph_mib")
 
 
@@ -48,6 +51,11 @@ class Start:
             config = json.loads((CONFIGS / f"{self.row['config']}.json").read_text())
             case["model"]["config"] = {**config, **self.row.get("config_changes", {})}
         return {"id": self.row["id"], **case}
+
+    @property
+    def family(self) -> str:
+        """The model's maker and series as its config is called here; a start without one is its own."""
+        return str(self.row["config"]).split("-")[0] if self.row.get("config") else str(self.row["id"])
 
     @property
     def known(self) -> bool:
@@ -105,8 +113,32 @@ def outcomes(level: str, *, only_known: bool) -> tuple[Counter[tuple[str, str]],
     return table, misses
 
 
-def cache_errors(level: str) -> list[tuple[str, float, float, bool]]:
-    """(id, predicted GiB, true GiB, inside the band) of every start that printed its KV cache and can be predicted.
+@dataclass(frozen=True)
+class Cache:
+    """A KV cache that was printed, and what was predicted of it. GiB."""
+
+    id: str
+    family: str
+    predicted: float
+    low: float
+    high: float
+    true: float
+
+    @property
+    def inside(self) -> bool:
+        """The truth, which a log rounds to two decimals, lies in the band."""
+        return self.score <= 1
+
+    @property
+    def score(self) -> float:
+        """How far the truth is from the prediction, as a share of the band's half on that side."""
+        off = max(0.0, abs(self.true - self.predicted) - LOG_ROUNDING)
+        half = self.high - self.predicted if self.true > self.predicted else self.predicted - self.low
+        return 0.0 if off == 0 else off / half if half > 0 else math.inf
+
+
+def caches(level: str) -> list[Cache]:
+    """Every start that printed its KV cache and can be predicted.
 
     For "all terms" those whose log tells weights, activation and non-torch memory; else those that tell their weights.
     """
@@ -116,9 +148,29 @@ def cache_errors(level: str) -> list[tuple[str, float, float, bool]]:
         case, true, band = start.row["case"], start.row["truth"].get("kv_gib"), found.prediction.kv_cache_band
         told = all(term in case["model"] for term in needed) and "gpu_memory_utilization" in case["vllm"]
         if true is not None and band is not None and found.start is not None and told:
-            inside = band[0] <= true * GIB <= band[1]
-            rows.append((start.row["id"], (found.prediction.kv_cache_bytes or 0) / GIB, true, inside))
+            middle = (found.prediction.kv_cache_bytes or 0) / GIB
+            low, high = band[0] / GIB, band[1] / GIB
+            rows.append(Cache(id=start.row["id"], family=start.family, predicted=middle, low=low, high=high, true=true))
     return rows
+
+
+def cache_errors(level: str) -> list[tuple[str, float, float, bool]]:
+    """(id, predicted GiB, true GiB, inside the band) of the same."""
+    return [(one.id, one.predicted, one.true, one.inside) for one in caches(level)]
+
+
+def left_out(rows: list[Cache], *, families: bool) -> int:
+    """How many lie inside bands that were scaled to hold nine of ten of the others: all but the case, or its family.
+
+    The scale is that of split conformal prediction: of n other scores the ceil(0.9 (n + 1))-th smallest, the largest
+    of them where that is beyond n. It may be below 1: then the bands are made narrower.
+    """
+    inside = 0
+    for one in rows:
+        others = sorted(o.score for o in rows if o.id != one.id and not (families and o.family == one.family))
+        scale = others[min(len(others), math.ceil(0.9 * (len(others) + 1))) - 1] if others else 1.0
+        inside += one.score <= scale
+    return inside
 
 
 def token_errors() -> list[tuple[str, float]]:
@@ -167,6 +219,23 @@ def share(part: int, whole: int) -> str:
     return f"{part}/{whole} ({100 * part / whole:.1f} %)" if whole else "none"
 
 
+def print_caches(rows: list[Cache], verbose: bool) -> None:
+    """Errors and bands of the KV caches of one level."""
+    if not rows:
+        return
+    relative = [abs(one.predicted - one.true) / max(abs(one.true), 0.5) for one in rows]
+    print(f"  KV cache, n={len(rows)}: median error {100 * median(relative):.2f} %")
+    alone, kin = (left_out(rows, families=families) for families in (False, True))
+    print(
+        f"    inside the band {share(sum(one.inside for one in rows), len(rows))}; the band scaled without the case "
+        f"{share(alone, len(rows))}, without its family {share(kin, len(rows))}; "
+        f"width, median: {median(one.high - one.low for one in rows):.2f} GiB"
+    )
+    for one in rows if verbose else []:
+        told = f"{one.predicted:.2f} GiB in {one.low:.2f} to {one.high:.2f}, true {one.true:.2f}"
+        print(f"    {one.id}: {told}{'' if one.inside else '  OUTSIDE'}")
+
+
 def main(verbose: bool) -> None:
     """Print all figures."""
     print(f"{len(starts())} starts")
@@ -186,14 +255,7 @@ def main(verbose: bool) -> None:
                     print(f"    {truth:<17} -> {', '.join(cells)}")
             for miss in misses if verbose or only_known else []:
                 print(f"    miss {miss}")
-        rows = cache_errors(level)
-        if rows:
-            relative = [abs(found - true) / max(abs(true), 0.5) for _, found, true, _ in rows]
-            inside = sum(row[3] for row in rows)
-            error = f"median error {100 * median(relative):.2f} %"
-            print(f"  KV cache, n={len(rows)}: {error}, inside band {share(inside, len(rows))}")
-            for name, found, true, hit in rows if verbose else []:
-                print(f"    {name}: {found:.2f} GiB, true {true:.2f}{'' if hit else '  OUTSIDE'}")
+        print_caches(caches(level), verbose)
     tokens = token_errors()
     near = sum(abs(error) <= 0.01 for _, error in tokens)
     print(

@@ -72,7 +72,10 @@ def test_unified_memory(name: str, unified: bool) -> None:
         ("NVIDIA H100 80GB HBM3", 79.2, "0.19.1", 8192, (8192, 1024)),
         ("NVIDIA A100-SXM4-80GB", 79.2, "0.19.1", 8192, (2048, 256)),
         ("NVIDIA GB10", 119.7, "0.19.1", 8192, (2048, 256)),
-        ("NVIDIA B200", 178.4, "0.19.1", 8192, (16384, 1024)),
+        ("NVIDIA B200", 178.4, "0.27.1", 8192, (8192, 1024)),
+        ("NVIDIA B200", 178.4, "0.28.0", 8192, (16384, 1024)),
+        ("NVIDIA A100-SXM4-80GB", 79.2, "0.8.5", 8192, (8192, 1024)),  # left out of the larger ones since 0.9
+        ("NVIDIA A800-SXM4-80GB", 79.2, "0.19.1", 8192, (8192, 1024)),  # vLLM looks for "a100" in the name
         ("NVIDIA GeForce RTX 3090", 23.6, "0.5.5", 29_000, (29_000, 256)),
         ("NVIDIA GeForce RTX 3090", 23.6, "0.5.5", 35_000, (512, 256)),  # chunked prefill, on by default above 32K
         ("NVIDIA GeForce RTX 3090", 23.6, "0.5.5", 1000, (2048, 256)),
