@@ -25,6 +25,7 @@ from gpu_tui.tui.app import GpuTuiApp
 from tests.tui.harness import (
     fill_history,
     finished_run,
+    follow_story,
     interference_run,
     make_app,
     make_replay,
@@ -133,6 +134,22 @@ async def gpu_list(app: GpuTuiApp, pilot: Any) -> None:
     await pilot.press("g", "down", "down")
 
 
+def followed(scenario: str, until_s: float, *keys: str) -> Prepare:
+    """A story up to a second, seen in the list of deployments."""
+
+    async def prepare(app: GpuTuiApp, pilot: Any) -> None:
+        await pilot.press("D")
+        follow_story(app, scenario, until_s)
+        await pilot.pause()
+        await pilot.press(*keys)
+        app.telemetry.last_seen = app.clock.monotonic()
+        app.show_machine()
+        app.clear_notifications()
+        await rest(app, pilot)
+
+    return prepare
+
+
 @dataclass(frozen=True)
 class Picture:
     """One picture: name, size, machine, what is done first."""
@@ -162,6 +179,9 @@ PICTURES = (
     Picture("predicted-80x24", "gpu-tui: a predicted start at 80×24", too_close, scenario="predict", size=(80, 24)),
     Picture("replay", "gpu-tui: would 0.80 have held at 14:03?", held_then, replay="14:03"),
     Picture("replay-80x24", "gpu-tui: a replay at 80×24", held_then, replay="14:03", size=(80, 24)),
+    Picture("deploy-loading", "gpu-tui: a deployment", followed("deploy", 60), scenario="deploy"),
+    Picture("deploy-died", "gpu-tui: a deployment that died", followed("deploy", 165), scenario="deploy"),
+    Picture("race", "gpu-tui: two engines at once", followed("race", 30, "down"), scenario="race"),
     Picture("several-gpus", "gpu-tui: several GPUs", gpu_list, scenario="h100x8"),
     Picture("driver-missing", "gpu-tui: no driver", source=no_driver),
     Picture("small-80x24", "gpu-tui: 80×24", invalid, size=(80, 24)),
