@@ -75,7 +75,8 @@ class ProcessInfo:
     started_at: float | None = None
     """Seconds since the epoch."""
     problem: str | None = None
-    """None when all was read, else a few words: ``gone``, ``permission denied``, ``not in this pid namespace``."""
+    """None when all was read, else a few words: ``gone``, ``permission denied``, ``not in this pid namespace``, or
+    that in this namespace another process bears the number."""
     unit: str | None = None
     """The systemd service it runs in: ``ollama.service``."""
     unit_uid: int | None = None
