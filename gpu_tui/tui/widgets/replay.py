@@ -42,8 +42,9 @@ class ReplayBar(Panel):
         self._track = (0, 0)
 
     def show(self, shown: Shown | None) -> None:
-        """Show where the replay stands; None hides the bar."""
+        """Show where the replay stands; None hides the bar, whose row a small screen takes from the services."""
         self.display = shown is not None
+        self.screen.set_class(shown is not None, "-replay")
         if shown != self._shown:
             self._shown = shown
             self.redraw()

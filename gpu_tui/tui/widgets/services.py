@@ -121,7 +121,8 @@ class ServiceTable(Panel, can_focus=True):
             tail = [[("▸", "key"), *tail[0][1:]]]
         if height >= len(books.services) + 3:
             tail.append(free_line(books, width))
-        room = max(0, height - 1 - len(tail))
+        bare = height == len(books.services) + len(tail)  # all rows, if only their heads give way
+        room = max(0, height - (0 if bare else 1) - len(tail))
         first = max(0, min(self.cursor - room + 1, len(books.services) - room))
         rows: list[Line] = []
         for i, service in enumerate(books.services[first : first + room], start=first):
@@ -133,4 +134,4 @@ class ServiceTable(Panel, can_focus=True):
         header = service_header(width)
         if hidden > 0:
             header = [(f"{header[0][0].rstrip()} (↑↓ {hidden} more)"[:width], "dim")]
-        return [header, *rows, *tail]
+        return [*([] if bare else [header]), *rows, *tail]
