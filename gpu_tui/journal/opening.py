@@ -5,23 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 from gpu_tui.clock import SystemClock
+from gpu_tui.config.places import journal_file
 from gpu_tui.journal import faults, schema
 
 BUSY_S = 10.0
 """Longest wait for another instance: it writes for milliseconds, or for a slow disk's second."""
 
 _MAGIC = b"SQLite format 3\x00"
-
-
-def default_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """``gpu-tui/journal.db`` in the user's data folder, by the XDG rules as platformdirs applies them."""
-    base = environ.get("XDG_DATA_HOME", "").strip()
-    return (Path(base) if base else Path.home() / ".local" / "share") / "gpu-tui" / "journal.db"
 
 
 def connect_for_writing(path: Path, busy_s: float = BUSY_S) -> sqlite3.Connection:
@@ -33,7 +27,7 @@ def connect_for_writing(path: Path, busy_s: float = BUSY_S) -> sqlite3.Connectio
     """
     inspect(path)
     with faults.told(path, "written"):
-        if path == default_path():
+        if path == journal_file():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # 0700: the XDG rules
         # Made here and not by SQLite, so that what a person measures is theirs alone to read.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpu_tui import __version__, wire
 from gpu_tui.config import Settings
+from gpu_tui.config.places import journal_file
 from gpu_tui.core.books import Books
 from gpu_tui.core.checks import CheckReport, evaluate
 from gpu_tui.core.origins import Origin, OriginKind
@@ -37,9 +38,7 @@ def journal_path(settings: Settings) -> Path | None:
         return None
     if settings.journal is not None:
         return Path(settings.journal).expanduser()
-    from gpu_tui.journal.opening import default_path
-
-    return default_path()
+    return journal_file()
 
 
 def journal_there(path: Path) -> bool:

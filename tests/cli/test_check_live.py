@@ -88,3 +88,15 @@ def test_every_gpu_is_judged_with_the_named_model(standin: StandIn, tmp_path: Pa
     )
     assert code == 1
     assert [one["outcome"] for one in told["gpus"]] == ["started", "no_cache_blocks"]
+
+
+def test_a_plain_check_of_a_machine_without_a_journal_loads_nothing_of_one(
+    standin: StandIn, sleepers: Sleepers, tmp_path: Path
+) -> None:
+    serve(standin, sleepers, model(tmp_path))
+    command = [sys.executable, "-X", "importtime", "-m", "gpu_tui", "check", "--util", "0.5", "--json"]
+    done = subprocess.run(command, env=standin.env(), capture_output=True, text=True, timeout=60, check=False)
+    assert json.loads(done.stdout)["learned"] is None
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "gpu_tui.cli.learning" in loaded
+    assert not {"sqlite3", "gpu_tui.journal", "gpu_tui.wiring.learning", "gpu_tui.core.start_evidence"} & loaded
