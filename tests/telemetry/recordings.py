@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from gpu_tui.errors import SourceUnavailable
 from gpu_tui.telemetry.recording.header import Header
 from gpu_tui.telemetry.recording.writer import RecordingWriter
 from gpu_tui.telemetry.scenario import load_scenario, snapshot_at
-from gpu_tui.view.text import mask_cmdline
+from gpu_tui.view.text import clean, mask_cmdline
 
 BEGUN = 1_767_225_600.0
 """2026-01-01T00:00:00Z."""
@@ -125,12 +126,24 @@ def stories(draw: st.DrawFn) -> list[Snapshot | SourceUnavailable]:
 
 
 def masked(seen: Snapshot) -> Snapshot:
-    """The snapshot as a recording must give it back."""
+    """The snapshot as a recording must give it back: secrets masked; texts visible, save those that rules match."""
     table: Mapping[int, ProcessInfo] = {
-        pid: info if info.cmdline is None else replace(info, cmdline=mask_cmdline(info.cmdline))
+        pid: replace(
+            _visible(info), name=info.name, cmdline=None if info.cmdline is None else mask_cmdline(info.cmdline)
+        )
         for pid, info in seen.processes.items()
     }
-    return replace(seen, processes=table)
+    return replace(_visible(replace(seen, processes={})), processes=table)
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return clean(value)
+    if isinstance(value, tuple):
+        return tuple(map(_visible, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{one.name: _visible(getattr(value, one.name)) for one in fields(value)})
+    return value
 
 
 def record(path: Path, story: Iterable[Snapshot | SourceUnavailable], *, end: bool = True, **options: Any) -> Path:

@@ -27,6 +27,7 @@ from gpu_tui.telemetry.recording.reader import Recording
 from gpu_tui.telemetry.recording.replay import ReplaySource
 from gpu_tui.telemetry.recording.when import told as told_at
 from gpu_tui.telemetry.recording.writer import RecordingWriter
+from gpu_tui.view.text import clean
 from tests.telemetry.recordings import BEGUN, HEADER, day, masked, real, record, stories
 
 FILES = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -40,7 +41,7 @@ def told(path: Path) -> list[Snapshot | str]:
 
 
 def wanted(story: list[Snapshot | SourceUnavailable]) -> list[Snapshot | str]:
-    return [masked(one) if isinstance(one, Snapshot) else str(one) for one in story]
+    return [masked(one) if isinstance(one, Snapshot) else clean(str(one)) for one in story]
 
 
 @FILES

@@ -26,8 +26,6 @@ GPU_FIELDS = tuple(f.name for f in fields(Gpu) if f.name != "processes")
 _INFO_FIELDS = tuple(f.name for f in fields(ProcessInfo) if f.name != "pid")
 _ROW_FIELDS = tuple(f.name for f in fields(GpuProcess) if f.name not in ("pid", "used_bytes", "compute", "graphics"))
 
-_AS_READ = ("name",)
-"""Text that rules match, as it is on a live machine too; whoever shows it makes it visible."""
 _PLAIN = (str, int, bool, type(None))
 _DEFAULTS: dict[type, Json] = {
     kind: {f.name: f.default for f in fields(kind) if f.default is not MISSING}
@@ -76,7 +74,8 @@ def _read(kind: type, told: Json, names: tuple[str, ...]) -> Json:
     for name, value in told.items():
         if name not in names:
             continue
-        value = value if name in _AS_READ else visible(value)
+        # A process's name is matched by rules, and as it is on a live machine too: whoever shows it makes it visible.
+        value = value if kind is ProcessInfo and name == "name" else visible(value)
         if isinstance(value, (*_PLAIN, float)) and _told_as_is(kind, name):
             known[name] = value
         else:
