@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpu_tui.core.deployment import Deployment, DeployPhase
+from gpu_tui.core.deployment import Deployment, DeployPhase, Evidence
 from gpu_tui.core.deployment_causes import cause
 from gpu_tui.core.deployments import Change, ChangeKind
 from gpu_tui.core.races import Race, exposed, hands_off
@@ -33,8 +33,16 @@ _DOES = {
 }
 
 
+UNTOLD = "load or profile"
+"""What memory alone tells: without a log the one cannot be told from the other."""
+
+
 def name_of(phase: DeployPhase, one: Deployment) -> str:
     """A phase's name; a server that is gone before it ever served has died."""
+    if phase is DeployPhase.LOADING and one.log is None:
+        spans = [span for span in one.spans if span.phase is DeployPhase.LOADING]
+        if any(span.evidence is Evidence.MEMORY for span in spans):
+            return UNTOLD
     if phase is DeployPhase.GONE and one.from_birth and not one.served:
         return NAMES[DeployPhase.FAILED]
     return NAMES[phase]
@@ -97,7 +105,8 @@ def change_words(change: Change, others: Sequence[str], now_s: float) -> str:
         return f"{name} serves after {duration(one.took_s(now_s))}: it holds {held}."
     if phase is DeployPhase.GONE:
         return _gone(one, now_s)
-    return f"{name} {_DOES.get(phase, NAMES[phase])} ({clean(one.span.words, 60)})."
+    does = "loads or profiles" if name_of(phase, one) == UNTOLD else _DOES.get(phase, NAMES[phase])
+    return f"{name} {does} ({clean(one.span.words, 60)})."
 
 
 def _died(one: Deployment, now_s: float) -> str:

@@ -9,7 +9,7 @@ from gpu_tui.core.deployment_causes import cause
 from gpu_tui.core.races import Race, hands_off
 from gpu_tui.units import format_mib
 from gpu_tui.view.alerts import time_of_day
-from gpu_tui.view.deployment_words import NAMES, against_plan, duration, mib, name_of
+from gpu_tui.view.deployment_words import NAMES, UNTOLD, against_plan, duration, mib, name_of
 from gpu_tui.view.spans import Line, cut_line, pad, wrap
 from gpu_tui.view.spans import width as width_of
 from gpu_tui.view.text import clean
@@ -138,6 +138,8 @@ def timeline(one: Deployment, now_s: float, wall: Wall, width: int) -> list[Line
     lines = [_row_of(span, one, now_s, wall, (first, ended), bar, width) for span in one.spans]
     if one.in_motion:
         seen = {span.phase for span in one.spans}
+        if name_of(DeployPhase.LOADING, one) == UNTOLD:
+            seen.add(DeployPhase.PROFILING)
         passed = _STEPS.index(one.phase) if one.phase in _STEPS else -1
         lines += [
             [(f"  {pad(NAMES[phase], _NAME)}{'to come':>{_TOOK - 1}}", "dim")]

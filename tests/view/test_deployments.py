@@ -128,6 +128,18 @@ def test_unknown_memory_reads_unknown_and_never_0() -> None:
     assert "unknown MiB" in plain(row(one, 9, utc, 90))
 
 
+def test_memory_alone_cannot_tell_loading_from_profiling_and_says_so() -> None:
+    one = made(
+        Span(phase=D.STARTING, start_s=0, end_s=4, evidence=Evidence.PROCESS),
+        Span(phase=D.LOADING, start_s=4, evidence=Evidence.MEMORY, words="holds 900 MiB and grows"),
+    )
+    told = text(timeline(one, 9, utc, 110))
+    assert "▸ load or profile" in told
+    assert "profiling  " not in told
+    assert "capturing graphs     to come" in told
+    assert change_words(Change(kind=ChangeKind.PHASE, deployment=one), [], 9).startswith("judge loads or profiles (")
+
+
 def test_a_race_stands_above_everything_and_what_is_over_below() -> None:
     shown = seen("race", 40)
     one = of(shown, 6204)
