@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gpu_tui.clock import Clock
 from gpu_tui.config import Settings
@@ -20,11 +20,14 @@ from gpu_tui.tui.background import aside
 from gpu_tui.tui.learning import Lessons
 from gpu_tui.units import mib_to_bytes
 from gpu_tui.view.explorer import Explorer
-from gpu_tui.wiring.deployments import Notice
+from gpu_tui.view.text import clean
 from gpu_tui.wiring.evidence import Evidence
 from gpu_tui.wiring.learning import PastStarts
 from gpu_tui.wiring.models import OfferedModel
 from gpu_tui.wiring.planning import hand_set
+
+if TYPE_CHECKING:
+    from gpu_tui.wiring.deployments import Notice
 
 REFRESH_S = 30.0
 """How often the running server's model is looked at again."""
@@ -224,5 +227,6 @@ class Planner:
         if notice.kept is not None:
             self.lessons.again()
         elif self.notice is None:
-            self._host.notify(f"{notice.message} {notice.remedy}".rstrip(), severity="warning", timeout=10)
+            told = clean(f"{notice.message} {notice.remedy}".rstrip(), 400)
+            self._host.notify(told, severity="warning", timeout=10)
         self.notice = notice

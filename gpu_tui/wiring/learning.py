@@ -11,12 +11,11 @@ from gpu_tui.core.books import Books
 from gpu_tui.core.learned import Learned, learn
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start_setup import Setup
-from gpu_tui.wiring.deployments import Notice, open_deployments, remember
-from gpu_tui.wiring.evidence import Evidence
-from gpu_tui.wiring.recording import journal_path, journal_there
 
 if TYPE_CHECKING:
     from gpu_tui.journal.deployments import Deployment
+    from gpu_tui.wiring.deployments import Notice
+    from gpu_tui.wiring.evidence import Evidence
 
 MOST_STARTS = 500
 """Of the newest starts so many are learned from."""
@@ -27,6 +26,8 @@ Stamp = tuple[tuple[int, int] | None, ...]
 
 class PastStarts:
     """The journal's starts, read anew when its file has changed. Reads and writes a disk: not for a UI's own thread.
+
+    What reads and writes is loaded with the first question, so that the explorer's first frame does not wait for it.
 
     Args:
         settings: which journal.
@@ -40,10 +41,14 @@ class PastStarts:
     @property
     def kept(self) -> bool:
         """Whether a journal is kept at all."""
+        from gpu_tui.wiring.recording import journal_path
+
         return journal_path(self._settings) is not None
 
     def remember(self, evidence: Evidence, snapshot: Snapshot, books: Books, gpu: Gpu) -> Notice | None:
         """Keep the running server's start, as `gpu_tui.wiring.deployments.remember` does."""
+        from gpu_tui.wiring.deployments import remember
+
         return remember(evidence, snapshot, books, self._settings, gpu=gpu, clock=self._clock)
 
     def learned(self, planned: Setup, gpu: Gpu) -> Learned | None:
@@ -58,6 +63,8 @@ class PastStarts:
             JournalRefused: the file is not ours, damaged or newer.
             JournalError: it cannot be read.
         """
+        from gpu_tui.wiring.recording import journal_path, journal_there
+
         path = journal_path(self._settings)
         if path is None or not journal_there(path):
             return None
@@ -69,6 +76,8 @@ class PastStarts:
     def _starts(self, path: Path) -> tuple[Deployment, ...]:
         stamp = tuple(map(_stamp, (path, path.with_name(f"{path.name}-wal"))))
         if self._read is None or self._read[0] != stamp:
+            from gpu_tui.wiring.deployments import open_deployments
+
             with open_deployments(self._settings) as journal:
                 self._read = stamp, tuple(one.deployment for one in journal.starts(limit=MOST_STARTS))
         return self._read[1]
