@@ -87,3 +87,24 @@ async def test_a_terminal_that_grows_or_shrinks_has_it_in_one_place() -> None:
             await pilot.pause()
             assert app.main.query_one(CaptionLine).display is standing
             assert edge(app, "#services") == told
+
+
+@pytest.mark.parametrize("size", [(120, 40), (100, 30), (80, 24), (60, 20)])
+async def test_toasts_hide_neither_header_nor_slider_nor_verdict(size: tuple[int, int]) -> None:
+    clock = ManualClock()
+    app = make_app(lambda: scenario_at("deploy", clock, AT_S), scenario="deploy", clock=clock)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await settle(app, pilot)
+        before = [strip.text for strip in app.main._compositor.render_strips(app.size)]
+        app.notify("18.86 GiB is what it asks for, 15.37 GiB were free. D tells all.", title="judge died", timeout=600)
+        app.notify("Hands off kloros and ollama while it loads. D shows it.", title="judge starts", timeout=600)
+        for _ in range(1000):
+            await pilot.pause(0.02)
+            after = [strip.text for strip in app.main._compositor.render_strips(app.size)]
+            if all(any(title in row for row in after) for title in ("judge died", "judge starts")):
+                break
+        else:
+            raise AssertionError("the toasts were never drawn")
+        for part in ("#header", "#slider-box", "#verdict"):
+            rows = slice(app.main.query_one(part).region.y, app.main.query_one(part).region.bottom)
+            assert after[rows] == before[rows]
