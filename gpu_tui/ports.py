@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gpu_tui.core.books import Books
@@ -47,6 +48,8 @@ class BenchResult:
     """Mean tokens of a request's prompt and answer, as the server counted; None when it does not."""
     whisper_size: str | None = None
     """Size of Whisper behind `stt_ms`, as the server or the model itself tells; None when neither does."""
+    failed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Requests that failed, by ``llm`` and ``stt`` and by kind of failure; a latency is that of the others."""
     reason: str = ""
     """Why something is None, for people."""
 

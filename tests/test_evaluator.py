@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,7 @@ KEYS = [
     "latency_is_proxy",
     "concurrent_capacity_origin",
     "measured_whisper_size",
+    "failed_requests",
 ]
 
 
@@ -483,3 +485,21 @@ def test_a_run_s_medians_are_what_counts() -> None:
         generator=Generator(),
     )
     assert bench_result(nothing) == BenchResult(reason="llm: unmeasured: no endpoint")
+
+    def with_errors(count: int) -> BenchResult:
+        failing = msgspec.structs.replace(llm, errors={"timeout": count})
+        return bench_result(msgspec.structs.replace(summary, llm=failing))
+
+    # Of those that came back in time the median says nothing, where as many never did.
+    few, many = with_errors(2), with_errors(3)
+    assert (few.llm_ms, few.failed, few.reason) == (7.0, {"llm": {"timeout": 2}}, "")
+    assert (many.llm_ms, many.stt_ms, many.failed) == (None, 1.0, {"llm": {"timeout": 3}})
+    assert many.reason == "llm: unmeasured: of 6 requests only 3 went well (timeout 3)"
+
+
+def test_what_failed_stands_beside_the_latencies() -> None:
+    failed = {"stt": {"http_500": 4}}
+    bench = FakeBench(BenchResult(stt_ms=100.0, llm_ms=300.0, oom_events=0, failed=failed))
+    result = evaluator(KLOROS, bench).evaluate(u(0.5))
+    assert (result.status, result.failed_requests) == ("pass", failed)
+    assert evaluator(KLOROS, bench).evaluate(u(0.4)).failed_requests is None, "nothing was sent"

@@ -218,6 +218,7 @@ class Evaluator:
             measured_at_utilization=got.measured_at_utilization,
             latency_is_proxy=not nothing and not _same(got, judged.vllm_memory_util),
             measured_whisper_size=None if got.stt_ms is None else got.whisper_size,
+            failed_requests={kind: dict(counts) for kind, counts in got.failed.items()},
             validation_reason=f"unmeasured: {got.reason}" if status is ResultStatus.UNMEASURED else "",
         )
 

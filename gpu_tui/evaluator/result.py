@@ -129,6 +129,8 @@ class Result(Mapping[str, Any]):
     """``{kind, source}``: measured or derived from the live server's KV cache, else assumed from free memory."""
     measured_whisper_size: str | None = None
     """Size of Whisper that the STT latency belongs to, where the server or the model itself tells."""
+    failed_requests: dict[str, dict[str, int]] | None = None
+    """By ``llm`` and ``stt`` and kind of failure; the latencies are those of the others. None when none was sent."""
 
     def __getitem__(self, key: str) -> Any:
         if key not in _NAMES:

@@ -194,18 +194,34 @@ def _gpu_uuid(settings: Settings, snapshot: Snapshot | None) -> str | None:
 
 
 def bench_result(summary: Summary) -> BenchResult:
-    """A run as the evaluator needs it: medians, in ms."""
+    """A run as the evaluator needs it: medians, in ms.
+
+    Where as many requests failed as went well, the median of those that did is none of all that were sent.
+    """
     stt = summary.stt.latency_ms if summary.stt else None
     llm = summary.llm.e2e_ms if summary.llm else None
+    results = {"llm": summary.llm, "stt": summary.stt}
+    failed = {kind: result.errors for kind, result in results.items() if result is not None and result.errors}
+    lost = {kind: why for kind, result in results.items() if (why := _mostly_failed(result))}
+    reasons = {**summary.reason, **lost}
     return BenchResult(
-        stt_ms=None if stt is None else stt.p50,
-        llm_ms=None if llm is None else llm.p50,
+        stt_ms=None if stt is None or "stt" in lost else stt.p50,
+        llm_ms=None if llm is None or "llm" in lost else llm.p50,
         **_cache(summary.llm),
         oom_events=summary.oom_events,
         measured_at_utilization=summary.gpu_memory_utilization.actual,
         whisper_size=_told_size(summary.stt),
-        reason="; ".join(f"{kind}: {why}" for kind, why in summary.reason.items()),
+        failed=failed,
+        reason="; ".join(f"{kind}: {why}" for kind, why in reasons.items()),
     )
+
+
+def _mostly_failed(result: LlmResult | SttResult | None) -> str:
+    """Why its median is none, "" where it is one."""
+    if result is None or not result.n or sum(result.errors.values()) < result.n:
+        return ""
+    told = ", ".join(f"{kind} {count}" for kind, count in result.errors.items())
+    return f"unmeasured: of {result.n + sum(result.errors.values())} requests only {result.n} went well ({told})"
 
 
 def _told_size(stt: SttResult | None) -> str | None:
