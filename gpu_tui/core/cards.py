@@ -16,6 +16,11 @@ CUDA_SHARE = (0.958, 0.982, 1.0)
 """CUDA's total as a share of NVML's, on cards whose reserved part is not known: least (RTX 3090), usual, most (WSL)."""
 
 
+NOMINAL_SHARE = (0.91, 0.982, 1.0)
+"""CUDA's total as a share of the gigabytes a card is sold with, taken as GiB, over the cards below: least (T4), usual
+(RTX 3090, 4090, 5090), most (WSL). Only where neither NVML nor the list tells more than the name does."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """One product."""
@@ -27,11 +32,13 @@ class Card:
     """CUDA's total as logged: least and most seen."""
     unified: bool = False
     """The CPU's memory is the GPU's: the page cache and every process count."""
+    usual_gib: float | None = None
+    """CUDA's total of the usual one where the name stands for several; None: the middle of what was seen."""
 
     @property
     def cuda_bytes(self) -> int:
-        """CUDA's total, the middle of what was seen."""
-        return round(sum(self.cuda_gib) / 2 * GIB)
+        """CUDA's total, the usual or the middle of what was seen."""
+        return round((sum(self.cuda_gib) / 2 if self.usual_gib is None else self.usual_gib) * GIB)
 
 
 _CARDS = tuple(
@@ -46,6 +53,8 @@ _CARDS = tuple(
         (r"\bT4\b", Card(name="T4", nvml_mib=15360, cuda_gib=(14.56, 14.74))),
         (r"\bA100\b.*\b40\s*GB?\b", Card(name="A100 40 GB", nvml_mib=40960, cuda_gib=(39.38, 39.49))),
         (r"\bA(100|800)\b.*\b80\s*GB?\b", Card(name="A100 80 GB", nvml_mib=81920, cuda_gib=(79.14, 79.32))),
+        (r"\bA800\b(?!.*\b40\b)", Card(name="A800 80 GB", nvml_mib=81920, cuda_gib=(79.14, 79.32))),
+        (r"\bA100\b", Card(name="A100", nvml_mib=None, cuda_gib=(39.38, 79.32), usual_gib=79.2)),
         (r"\bH100\b(?!.*NVL)", Card(name="H100 80 GB", nvml_mib=81559, cuda_gib=(79.10, 79.32))),
         (r"\bH200\b", Card(name="H200", nvml_mib=143771, cuda_gib=(139.72, 139.81))),
         (r"\bB200\b", Card(name="B200", nvml_mib=183359, cuda_gib=(178.36, 184.31))),
@@ -57,6 +66,7 @@ _CARDS = tuple(
 )
 _WSL = re.compile(r"\bWSL", re.IGNORECASE)
 _UNIFIED = re.compile(r"\bUMA\b|\bGB10\b|\bSpark\b|\bJetson\b|\bOrin\b|\bThor\b", re.IGNORECASE)
+_NOMINAL = re.compile(r"\b(\d{1,3}) ?GB?\b", re.IGNORECASE)
 _PRINTED = re.compile(r"\b(\d{1,3}\.\d{1,2}) ?GiB\b")
 
 
@@ -76,7 +86,8 @@ def unified_memory(name: str | None) -> bool:
 def cuda_total(name: str | None, nvml_total_bytes: int | None) -> tuple[int, int, int] | None:
     """CUDA's total as (least, usual, most) bytes from the name and NVML's total; None when neither tells.
 
-    A figure in the name, as in ``H200 (139.81 GiB)``, is what a log printed and is taken as it stands.
+    A figure in the name, as in ``H200 (139.81 GiB)``, is what a log printed and is taken as it stands; one of
+    gigabytes, as in ``RTX 3050 6GB``, is what the card is sold with.
     """
     printed = _PRINTED.search(name or "")
     if printed:
@@ -92,9 +103,15 @@ def cuda_total(name: str | None, nvml_total_bytes: int | None) -> tuple[int, int
     if card is not None and fits:
         low, high = (round(gib * GIB) for gib in card.cuda_gib)
         return low - 5 * MIB, card.cuda_bytes, high + 5 * MIB
-    if nvml_total_bytes is None:
-        return None
-    low, usual, high = (round(nvml_total_bytes * share) for share in CUDA_SHARE)
+    whole, shares = nvml_total_bytes, CUDA_SHARE
+    if whole is None:
+        nominal = _NOMINAL.search(name or "")
+        if nominal is None or not int(nominal[1]):
+            return None
+        whole, shares = int(nominal[1]) * GIB, NOMINAL_SHARE
+        if _WSL.search(name or ""):
+            return round(whole * shares[1]), whole, whole
+    low, usual, high = (round(whole * share) for share in shares)
     return low, usual, high
 
 

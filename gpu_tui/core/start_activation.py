@@ -123,7 +123,7 @@ def peak(
         least = min(least, max(0.7 * layers, DRAWN_COPIES * logits))
         most = max(most, 1.1 * SORTED_COPIES * logits)
     if facts is None or facts.vocab_size is None:
-        least, most = min(least, 0.2 * size), max(most, 1.6 * size + 0.3 * GIB)
+        least, most = min(least, 0.2 * size), max(1.2 * most, 1.6 * size + 0.3 * GIB)
     source = f"estimated: {rows} rows of {vocab} logits, {tokens} tokens of a batch"
     found = Peak(size=size, least=least, most=most, source=source)
     if facts is None:

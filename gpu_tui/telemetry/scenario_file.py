@@ -227,23 +227,30 @@ def parse(data: bytes, label: str) -> ScenarioFile:
 
 
 def convert(raw: object, label: str) -> ScenarioFile:
-    """Check a decoded file; see `parse`. A null is as good as a field that is not given."""
+    """Check a decoded file; see `parse`. A null is as good as a field that is not given, and 8192.0 as 8192."""
     try:
-        return msgspec.convert(_without_nulls(raw), ScenarioFile)
+        return msgspec.convert(_plain(raw), ScenarioFile)
     except msgspec.ValidationError as error:
         raise _explained(str(error), raw, label) from error
 
 
-def _without_nulls(raw: object, depth: int = 4) -> object:
+def _plain(raw: object, depth: int = 4) -> object:
     if depth and isinstance(raw, dict):
         return {
-            key: value if key == "config" else _without_nulls(value, depth - 1)
+            key: value if key == "config" else _counted(key, value) or _plain(value, depth - 1)
             for key, value in raw.items()
             if value is not None
         }
     if depth and isinstance(raw, list):
-        return [_without_nulls(item, depth - 1) for item in raw]
+        return [_plain(item, depth - 1) for item in raw]
     return raw
+
+
+def _counted(key: object, value: object) -> int | None:
+    """The whole number that a float stands for: JSON knows one kind of number, and bytes are often GiB times 2**30."""
+    if not isinstance(value, float) or not abs(value) < 2**53:
+        return None
+    return int(value) if value.is_integer() or (isinstance(key, str) and key.endswith("_bytes")) else None
 
 
 def _explained(error: str, raw: object, label: str) -> ConfigError:

@@ -54,7 +54,30 @@ def test_a_partition_of_a_known_card_is_not_the_card() -> None:
     assert told[2] <= 9984 * MIB
 
 
+@pytest.mark.parametrize(
+    ("name", "usual_gib", "band_gib"),
+    [
+        ("RTX 3050 6GB", 5.89, (5.46, 6.0)),
+        ("2x 32 GB (64 GB total)", 31.42, (29.12, 32.0)),
+        ("8 GB card (WSL2)", 8.0, (7.86, 8.0)),
+        ("A100", 79.2, (39.38, 79.32)),
+        ("NVIDIA A800-SXM4", 79.23, (79.14, 79.32)),
+    ],
+)
+def test_a_name_alone_tells_the_total_roughly(name: str, usual_gib: float, band_gib: tuple[float, float]) -> None:
+    told = cuda_total(name, None)
+    assert told is not None
+    assert [size / GIB for size in told] == pytest.approx([band_gib[0], usual_gib, band_gib[1]], abs=0.01)
+
+
+def test_what_the_board_says_stands_before_what_its_name_promises() -> None:
+    told = cuda_total("card of 24 GB", 8 * GIB)
+    assert told is not None
+    assert told[2] == 8 * GIB
+
+
 def test_nothing_known_tells_nothing() -> None:
+    assert cuda_total("card of 0 GB", None) is None
     assert cuda_total(None, None) is None
     assert cuda_total("card of tomorrow", None) is None
     assert card_of("NVIDIA GeForce RTX 3060") is None

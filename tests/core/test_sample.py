@@ -17,7 +17,7 @@ def errors(level: str) -> list[float]:
     return [abs(found - true) / max(abs(true), 0.5) for _, found, true, _ in bench_predict.cache_errors(level)]
 
 
-@pytest.mark.parametrize("level", ["all terms", "weights only"])
+@pytest.mark.parametrize("level", ["all terms", "weights only", "weights only" + bench_predict.UNTOLD])
 def test_outcomes_are_right_where_total_utilization_weights_and_length_are_known(level: str) -> None:
     table, misses = bench_predict.outcomes(level, only_known=True)
     judged = {pair: n for pair, n in table.items() if pair[1] != "cannot judge"}
@@ -32,8 +32,9 @@ def test_the_cache_is_exact_where_every_term_is_told() -> None:
     assert median(found) <= 0.005
 
 
-def test_the_cache_is_near_where_only_the_weights_are_told() -> None:
-    found = errors("weights only")
+@pytest.mark.parametrize("untold", ["", bench_predict.UNTOLD])
+def test_the_cache_is_near_where_only_the_weights_are_told(untold: str) -> None:
+    found = errors("weights only" + untold)
     assert len(found) >= 20
     assert median(found) <= 0.05
 
@@ -52,7 +53,7 @@ def test_tokens_follow_from_the_bytes_of_the_cache() -> None:
     assert sum(error <= 0.01 for error in found) / len(found) >= 0.75
 
 
-@pytest.mark.parametrize("level", ["all terms", "weights only"])
+@pytest.mark.parametrize("level", ["all terms", "weights only", "weights only" + bench_predict.UNTOLD])
 def test_nine_of_ten_truths_lie_inside_the_band(level: str) -> None:
     rows = bench_predict.caches(level)
     assert sum(one.inside for one in rows) / len(rows) >= 0.9
