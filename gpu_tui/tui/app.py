@@ -163,6 +163,7 @@ class GpuTuiApp(App[None]):
     def _deliver(self, reading: Reading, generation: int) -> None:
         self.recorder.see(reading, self.planner.evidence.inputs)
         self.alarms.see(reading, generation)
+        self.intake.prepare(reading.snapshot)
         if self.letterbox.put(reading, generation):
             self.post_message(MachineRead())
         self.deploying.see(reading, generation)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gpu_tui import wiring
+from gpu_tui.core.books import Books, keep_books
 from gpu_tui.core.history import History
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.errors import GpuTuiError
@@ -15,19 +17,27 @@ if TYPE_CHECKING:
 
 
 class Intake:
-    """One for the app; it shows nothing."""
+    """One for the app; it shows nothing. `prepare` is called on the telemetry thread, all else on the UI's."""
 
     def __init__(self, app: GpuTuiApp) -> None:
         self._app = app
         self._settled = False
+        self._rules = wiring.classifier(app.settings)  # the telemetry thread's own: it remembers answers
+        self._kept: tuple[Snapshot | None, Mapping[str, Books]] = (None, {})
         self.histories: dict[str, History] = {}
         """What was seen of each GPU, by its key."""
+
+    def prepare(self, snapshot: Snapshot | None) -> None:
+        """Keep the books of several GPUs, on the telemetry thread: a key must not wait for those not on show."""
+        if snapshot is not None and len(snapshot.gpus) > 1 and snapshot is not self._kept[0]:
+            self._kept = snapshot, {gpu.key: keep_books(snapshot, gpu, self._rules) for gpu in snapshot.gpus}
 
     def see(self, snapshot: Snapshot) -> None:
         """Take in one snapshot."""
         app = self._app
         app.explorer.see(snapshot)
-        every = all_books(snapshot, app.explorer)
+        of, kept = self._kept
+        every = all_books(snapshot, app.explorer, kept if of is snapshot else {})
         for key, books in every.items():
             self.histories.setdefault(key, History()).add(snapshot.taken_monotonic, held(books))
         if not self._settled and snapshot.gpus:

@@ -14,11 +14,20 @@ Sample = Mapping[str, Mapping[str, int | None]]
 """GPU, by its key -> service -> bytes."""
 
 
-def all_books(snapshot: Snapshot, explorer: Explorer) -> dict[str, Books]:
-    """The books of every GPU, by its key; of the one on show the explorer has them already."""
+def all_books(snapshot: Snapshot, explorer: Explorer, kept: Mapping[str, Books]) -> dict[str, Books]:
+    """The books of every GPU, by its key; of the one on show the explorer has them already.
+
+    Args:
+        snapshot: the machine.
+        explorer: has taken it in.
+        kept: books of it that were kept before.
+    """
     found: dict[str, Books] = {}
     for gpu in snapshot.gpus:
-        books = explorer.books() if gpu is explorer.gpu else keep_books(snapshot, gpu, explorer.classifier)
+        if gpu is explorer.gpu:
+            books = explorer.books()
+        else:
+            books = kept.get(gpu.key) or keep_books(snapshot, gpu, explorer.classifier)
         if books is not None:
             found[gpu.key] = books
     return found

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from gpu_tui.clock import ManualClock
 from gpu_tui.core.checks import Status
 from gpu_tui.tui.app import GpuTuiApp
-from tests.tui.harness import make_app
+from tests.tui.harness import make_app, scenario_at
 
 DEAREST = 3
 """So many times the calls of a usual step may the dearest one take. What vLLM itself would print once took 70."""
@@ -86,6 +87,19 @@ async def test_crossing_into_invalid_and_back_lays_nothing_out_anew(size: tuple[
         assert layouts == []
         app.main.refresh(layout=True)
         await until(pilot, lambda: bool(layouts), "a layout is seen")
+
+
+async def test_a_key_does_not_wait_for_the_books_of_gpus_that_are_not_on_show() -> None:
+    clock = ManualClock()
+    app = make_app(scenario="h100x8", clock=clock)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(app, pilot)
+        unprepared, prepared = scenario_at("h100x8", clock, 3.0), scenario_at("h100x8", clock, 6.0)
+        dear = calls_of(lambda: app.see(unprepared))
+        app.intake.prepare(prepared)
+        cheap = calls_of(lambda: app.see(prepared))
+        assert len(app.intake.histories) == 8
+        assert cheap * 2 < dear
 
 
 KEYS = """
