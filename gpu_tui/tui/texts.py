@@ -168,6 +168,25 @@ def instance_line(instance: Instance) -> Line:
     return [(told, ""), (f"  {clean(model, 60)}" if model else "", "dim")]
 
 
+def _amount(preview: Preview, what: str) -> str:
+    """How many requests of a kind, and when."""
+    warm = f"{preview.warmup} warm-up{'' if preview.warmup == 1 else 's'}"
+    beside = ""
+    if preview.workload is not None and preview.workload.mode == "interference":
+        beside = f", then as many or more beside the {'clips' if what.startswith('streamed') else 'answers'}"
+    return f"{preview.requests} {what} after {warm}, {preview.concurrency} at once{beside}"
+
+
+def _prompts(preview: Preview) -> str:
+    """What the LLM is asked."""
+    load = preview.workload
+    if load is not None and load.prompts == "transcript":
+        return "Prompts are the transcripts"
+    if load is not None and load.prompt_tokens is not None:
+        return f"Prompts of about {load.prompt_tokens} tokens"
+    return f"Prompts of about {preview.prompt_words} words"
+
+
 def load_lines(preview: Preview) -> list[Line]:
     """What a run would do to whom."""
     lines: list[Line] = []
@@ -185,12 +204,9 @@ def load_lines(preview: Preview) -> list[Line]:
         lines.append([(f"     {clean(endpoint.origin, 120)}{model}", "dim")])
         if endpoint.local:
             lines.append([("     Loaded here for the run: on a GPU it takes memory beside the services.", "warn")])
-        lines.append(
-            [(f"     {preview.requests} {what} after {preview.warmup} warm-ups, {preview.concurrency} at once", "")]
-        )
+        lines.append([(f"     {_amount(preview, what)}", "")])
     if preview.llm is not None:
-        words = f"Prompts of about {preview.prompt_words} words, answers of {preview.output_tokens} tokens."
-        lines += [[], [(words, "dim")]]
+        lines += [[], [(f"{_prompts(preview)}, answers of at most {preview.output_tokens} tokens.", "dim")]]
     lines += [[(clean(note, 200), "warn")] for note in preview.notes]
     if preview.requests_running:
         busy = f"! The LLM server is answering {preview.requests_running} requests now: they will be slowed down."
