@@ -15,6 +15,7 @@ from gpu_tui.config import Settings
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.telemetry.poller import Poller
 from gpu_tui.wiring.deploying import DeploymentWatch
+from gpu_tui.wiring.peak_log import PeakLog
 from gpu_tui.wiring.telling import news_objects
 from gpu_tui.wiring.watching import Watch, recorded
 
@@ -84,6 +85,7 @@ class Watcher:
         deliver = options.live or send_simulated
         self.watch = Watch(settings, self._clock, self._event, self._trouble, deliver=deliver, also=self._follow)
         self.deployments = DeploymentWatch(settings, self._clock, tell=self._kept)
+        self.peaks = PeakLog(settings, self._clock, lambda sentence: self._put(lambda: self._note("peaks", sentence)))
         self._source = source
 
     def run(self, *, state_every_s: float = 0.0, for_s: float | None = None) -> int:
@@ -167,12 +169,14 @@ class Watcher:
             return
         self.watch.reload(settings)
         self.deployments.reload(settings)
+        self.peaks.reload(settings)
         poller.set_interval(settings.interval_s)
         self._note("reloaded", f"The configuration was read again: {len(settings.alerts)} alert rules.")
 
     def _end(self, *, timed: bool) -> int:
         self.watch.close(PATIENCE_S)
         self.deployments.close()
+        self.peaks.close(PATIENCE_S)
         self._print_waiting()
         self._note("stopped", "The watch has ended.")
         if not timed:
@@ -191,6 +195,7 @@ class Watcher:
         self._put(lambda: self._note("delivery_failed", sentence))
 
     def _follow(self, snapshot: Snapshot) -> None:
+        self.peaks.see(snapshot)
         news = self.deployments.see(snapshot)
         for told in news_objects(news, self.deployments.shown, snapshot) if news else ():
             self._put(partial(self._lines.deployment, told))

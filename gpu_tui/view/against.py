@@ -50,8 +50,8 @@ def known_words(peaks: Peaks, *, recorded: bool = False) -> str:
     if peaks.since is None or peaks.until is None:
         if recorded:
             return "No peaks are known of this GPU: the recording holds nothing of it up to then."
-        return "No peaks are known of this GPU: the explorer gathers them while it runs."
-    how = "by the recording (an hour back at most)" if recorded else "while the explorer ran"
+        return "No peaks are known of this GPU: the explorer and watch gather them while they run."
+    how = "by the recording (an hour back at most)" if recorded else "while the explorer or watch ran"
     return f"Peaks are known from {instant(peaks.since)} to {instant(peaks.until)}, {how}."
 
 

@@ -14,7 +14,11 @@ from gpu_tui.ports import TelemetrySource
 from gpu_tui.telemetry.poller import Poller, Reading
 from gpu_tui.wiring.assessing import Assessor
 from gpu_tui.wiring.machine import Options, classifier, open_source
+from gpu_tui.wiring.peak_log import PeakLog
 from gpu_tui.wiring.prober import Prober
+
+PATIENCE_S = 2.0
+"""How long the peaks may still take to be written at the end."""
 
 
 class Exporter:
@@ -58,6 +62,7 @@ class Exporter:
         self._assessor = Assessor(settings, classifier(settings), self._prober.known)
         self._keepers: dict[str, PeakKeeper] = {}
         self._peaks: dict[tuple[str, str], int] = {}
+        self._log = PeakLog(settings, clock, tell)
         self._poller = Poller(
             source or open_source(options, settings, clock), self._take, interval_s=settings.interval_s, clock=clock
         )
@@ -75,6 +80,7 @@ class Exporter:
     def _assess(self, snapshot: Snapshot) -> Assessed:
         """Judge, and note what each service holds; on the poller's thread."""
         seen = self._assessor.assess(snapshot)
+        self._log.see(snapshot)
         peaks: dict[tuple[str, str], int] = {}
         for one in seen.gpus:
             keeper = self._keepers.setdefault(one.gpu.key, PeakKeeper())
@@ -106,3 +112,4 @@ class Exporter:
         self._server.close()
         self._poller.close()
         self._prober.close()
+        self._log.close(PATIENCE_S)

@@ -39,7 +39,7 @@ def recorded_keepers(
 ) -> dict[str, PeakKeeper]:
     """The same, to go on with; `stop` is asked now and then, and what was found until then returned."""
     begin = recording[number].t - LOOK_BACK_S
-    walks: dict[str, _Walk] = {}
+    walks: dict[str, Walk] = {}
     for each in range(recording.at_axis(begin), number + 1):
         one = recording[each]
         if stop():
@@ -47,12 +47,12 @@ def recorded_keepers(
         if one.snapshot is None or one.t < begin:
             continue
         for gpu in (gpu for gpu in one.snapshot.gpus if gpu.key in gpus):
-            walks.setdefault(gpu.key, _Walk(rules, restarts)).see(one.snapshot, gpu)
+            walks.setdefault(gpu.key, Walk(rules, restarts)).see(one.snapshot, gpu)
     return {key: walk.keeper() for key, walk in walks.items()}
 
 
-class _Walk:
-    """One GPU's way through a recording. Of observations that tell of the same memory the first and last are enough."""
+class Walk:
+    """One GPU's peaks, observation by observation: of those that tell of the same memory the first and last count."""
 
     def __init__(self, rules: Classifier, restarts: int | None) -> None:
         self._rules, self._restarts = rules, restarts

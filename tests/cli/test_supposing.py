@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,38 @@ def test_peaks_that_the_explorer_kept_are_judged_against(standin: StandIn, sleep
     assert "Peaks are known from 2001-09-09 01:46 UTC to 2001-09-09 03:46 UTC" in worst.stdout
     told = json.loads(run(standin, state, "--against", "worst", "--json").stdout)
     assert told["available_mib"] == 10026 - (5200 - 1068) - (2000 - 952)
+
+
+@pytest.mark.parametrize("command", [["watch"], ["exporter", "--listen", "127.0.0.1:0"]])
+def test_peaks_that_a_watch_or_an_exporter_saw_are_judged_against(
+    standin: StandIn, sleepers: Sleepers, tmp_path: Path, command: list[str]
+) -> None:
+    pids = known_machine(standin, sleepers)
+    (ollama,) = [row for row in standin.state.devices[0].processes if row.pid == pids["ollama"]]
+    ollama.used_mib = 3068
+    standin.write()
+    env = standin.env() | {"XDG_STATE_HOME": str(tmp_path)}
+    words = [sys.executable, "-m", "gpu_tui", *command, "--interval", "0.1"]
+    seeing = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert seeing.stderr is not None
+    assert seeing.stdout is not None
+    if command == ["watch"]:
+        while "valid" not in seeing.stdout.readline():
+            assert seeing.poll() is None
+    else:
+        url = seeing.stderr.readline().split("Serving ", 1)[1].strip()
+        end = time.monotonic() + 30
+        while "gpu_tui_up 1.0" not in urllib.request.urlopen(url, timeout=10).read().decode():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    seeing.send_signal(signal.SIGTERM)
+    _, err = seeing.communicate(timeout=60)
+    assert seeing.returncode == 0, err
+    ollama.used_mib = 1068
+    standin.write()
+    told = run(standin, tmp_path, "--against", "worst").stdout
+    assert "ollama 1068 → 3068 MiB (measured: peak," in told
+    assert "while the explorer or watch ran" in told
 
 
 def test_peaks_that_cannot_be_read_are_told_and_the_rest_is_judged(
