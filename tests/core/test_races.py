@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gpu_tui.core.books import Service
 from gpu_tui.core.deployment import Deployment, DeployPhase, Evidence, Identity, Span
-from gpu_tui.core.races import MOVED_BYTES, Race, RaceKind, Tenants, Window, hands_off, races
-from gpu_tui.core.services import Role
+from gpu_tui.core.races import MOVED_BYTES, Race, RaceKind, Tenants, Window, hands_off, others, races, tenants_of
+from gpu_tui.core.services import OTHER, Role
 from gpu_tui.core.start_log import parse_start_log
 from gpu_tui.units import MIB
 
@@ -111,3 +111,17 @@ def test_what_not_to_do_is_said_before_anybody_does_it() -> None:
     assert words.startswith("Do not start, stop or restart whisper or ollama now: judge profiles its memory")
     assert (hands_off(engine(D.LOADING), []) or "").startswith("Start nothing else on this GPU now")
     assert hands_off(engine(D.SERVING), ["whisper"]) is None
+
+
+def test_a_server_goes_by_the_name_of_its_start_whatever_the_books_call_it() -> None:
+    one, other = engine(D.LOADING, pid=10, name="judge"), engine(D.SERVING, pid=20, name="vllm:8002")
+    crowd = Service(name=OTHER, role=Role.PERSISTENT, used_bytes=MIB, pids=(77,))
+    gone = Service(name="ollama", role=Role.PERSISTENT, used_bytes=0, pids=())
+    rows = [
+        Service(name=name, role=Role.PERSISTENT, used_bytes=MIB, pids=(pid,))
+        for name, pid in (("vllm:8001", 11), ("judge", 21), ("whisper", 31))
+    ]
+    named = tenants_of("GPU-0", [*rows, crowd, gone], [one, other])
+    assert [row.name for row in named.services] == ["judge", "vllm:8002", "whisper", OTHER, "ollama"]
+    assert others(one, [named]) == ("vllm:8002", "whisper")
+    assert others(one, [tenants_of("GPU-1", rows, [one, other])]) == (), "it holds nothing there"

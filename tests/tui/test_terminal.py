@@ -7,12 +7,14 @@ import json
 import re
 import subprocess
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from gpu_tui.bench.demo import DemoServers
-from tests.standin import GPU_IS_LOST, HANG, Sleepers, StandIn, known_machine
+from tests.standin import GPU_IS_LOST, HANG, Process, Sleepers, StandIn, known_machine
+from tests.test_deploying import lines_of
 from tests.tui.terminal import GPU_TUI, Terminal
 
 RIGHT, LEFT = "\x1b[C", "\x1b[D"
@@ -31,7 +33,7 @@ def test_the_demo_shows_040_invalid_and_050_valid() -> None:
 
 def test_arrows_move_the_slider_and_f_finds_the_way_back() -> None:
     with Terminal([*GPU_TUI, "--demo"], size=(80, 24)) as terminal:
-        terminal.wait_for("0.500")
+        terminal.wait_for("0.500", "VALID")
         terminal.press(LEFT * 5)
         terminal.wait_for("0.450", "INVALID")
         terminal.press("f")
@@ -195,6 +197,41 @@ def test_a_real_service_is_asked_for_before_it_gets_load(standin: StandIn, sleep
             terminal.press("y")
             terminal.wait_for("ms by request", "the server runs at 0.500", "plan was 0.600", timeout_s=60)
             assert "SIMULATED" in terminal.text
+
+
+def test_a_real_server_that_starts_and_dies_is_told_with_its_cause_and_kept(
+    standin: StandIn, sleepers: Sleepers, tmp_path: Path
+) -> None:
+    known_machine(standin, sleepers)
+    log = tmp_path / "vllm.log"
+    with Terminal(GPU_TUI, env=standin.env()) as terminal, log.open("w") as file:
+        terminal.wait_for("✓ VALID")
+        terminal.press("D")
+        terminal.wait_for("No server has started since", "judge")
+        server = sleepers.vllm("/models/none", 8077, 0.3, 1, log=file.fileno())
+        device = standin.state.devices[0]
+        device.processes.append(Process(server.engine, 900))
+        standin.write()
+        terminal.wait_for("vllm:8077", "Do not start, stop or restart kloros", "3686 MiB")
+        file.writelines(f"{line}\n" for line in lines_of("v1_0.30_consumed.txt", server)[:4])
+        file.flush()
+        terminal.wait_for("▸ profiling")
+        file.writelines(f"{line}\n" for line in lines_of("failed_0.32_too_long.txt", server)[11:])
+        file.flush()
+        device.processes = [row for row in device.processes if row.pid != server.engine]
+        standin.write()
+        sleepers.kill(server.server)
+        terminal.wait_for(
+            "✗ died", "To serve at least one request", "Give it --max-model-len 640", "Kept as deployment 1"
+        )
+        terminal.press("h")
+        terminal.wait_for("Kept starts", "✗ max_len_too_long")
+        terminal.press("\x1b")
+        terminal.wait_for("✗ died", without=["Kept starts"])
+        terminal.press("\x1b")
+        terminal.wait_for("Production services", without=["✗ died"])
+        terminal.press("q")
+        assert terminal.quit_code(10) == 0
 
 
 def test_losing_the_gpu_shows_the_state_and_recovers(standin: StandIn, sleepers: Sleepers) -> None:
