@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpu_tui.bench.events import Figure, LlmResult, Summary, Utilization
+from gpu_tui.bench.shapes import Generator
 from gpu_tui.cli.measure_text import summary_text
 from gpu_tui.tui.widgets.latency import summary_lines
 from gpu_tui.view.spans import plain
@@ -25,7 +26,9 @@ def test_gaps_of_chunks_are_not_called_those_of_tokens(basis: str | None) -> Non
         model="m",
         itl_basis=basis,
     )
-    made = Summary(started_at="", machine="", gpu_memory_utilization=Utilization(), llm=llm, stt=None)
+    made = Summary(
+        generator=Generator(), started_at="", machine="", gpu_memory_utilization=Utilization(), llm=llm, stt=None
+    )
     table = [line.split()[0] for line in summary_text(made).splitlines() if line.split()[1:2] == ["40.0"]]
     gaps = [line for line in summary_text(made).splitlines() if line.strip().startswith("chunk gap  ")]
     screen = [plain(line) for line in summary_lines(made, 60)]
