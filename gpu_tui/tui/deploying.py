@@ -149,7 +149,7 @@ class Deploying:
             app.main.query_one("#hands-off", HandsOffLine).show(shown)
             app.main.query_one("#footer", Keys).offer(shown is not None and shown.in_motion)
             app.show_header()
-        if isinstance(app.screen, DeploymentsScreen):
+        if app.drawn and isinstance(app.screen, DeploymentsScreen):
             app.screen.show()
 
     def told(self, state: Liveness) -> Liveness:
