@@ -101,7 +101,7 @@ class Alarms:
         app.show_header()
         if app.drawn:
             app.main.query_one("#alerts", AlertLine).show(self.shown)
-        if isinstance(app.screen, AlertsScreen):
+        if app.drawn and isinstance(app.screen, AlertsScreen):
             app.screen.show()
 
     def tell(self) -> None:
