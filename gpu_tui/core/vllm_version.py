@@ -36,6 +36,8 @@ class Accounting:
     """None: not told; the newest release's rules are assumed."""
     v0: bool
     """The old engine: default up to 0.7, removed in 0.11."""
+    dated: bool = False
+    """Told by a date alone: the newest release of that day."""
 
     @property
     def _release(self) -> Release:
@@ -91,27 +93,57 @@ class Accounting:
         if self.release is None:
             return "vLLM V0, release not told" if self.v0 else "vLLM, release not told: newest assumed"
         engine = " (V0)" if self.v0 and self.release >= (0, 6, 4) else ""
-        return f"vLLM {'.'.join(map(str, self.release))}{engine}"
+        of = "of that day, as " if self.dated else ""
+        return f"vLLM {of}{'.'.join(map(str, self.release))}{engine}"
 
 
 _NUMBER = re.compile(r"(?<![\d.])v?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,4}))?")
+_DATE = re.compile(r"(?<!\d)(20\d\d-[01]\d-[0-3]\d)(?!\d)")
 _V0 = re.compile(r"\bV0\b|VLLM_USE_V1=(?:0|[Ff]alse)\b")
 _V1 = re.compile(r"\bV1\b|VLLM_USE_V1=(?:1|[Tt]rue)\b")
+
+
+_PUBLISHED: tuple[tuple[str, Release], ...] = (
+    ("2024-11-15", (0, 6, 4)),
+    ("2024-12-17", (0, 6, 5)),
+    ("2025-01-27", (0, 7, 0)),
+    ("2025-03-18", (0, 8, 0)),
+    ("2025-05-28", (0, 9, 0)),
+    ("2025-06-10", (0, 9, 1)),
+    ("2025-10-04", (0, 11, 0)),
+    ("2026-03-07", (0, 17, 0)),
+    ("2026-04-27", (0, 20, 0)),
+    ("2026-05-29", (0, 22, 0)),
+    ("2026-06-30", (0, 24, 0)),
+    ("2026-07-25", (0, 26, 0)),
+    ("2026-08-26", (0, 28, 0)),
+    ("2026-09-22", (0, 30, 0)),
+    ("2026-10-18", (0, 32, 0)),
+)
+"""When the releases that changed something here were built: the dates inside their source packages."""
+_BEFORE: Release = (0, 6, 0)
+
+
+def _of_date(date: str) -> Release:
+    return next((release for day, release in reversed(_PUBLISHED) if day <= date), _BEFORE)
 
 
 @lru_cache(maxsize=256)
 def accounting_of(version: str | None) -> Accounting:
     """The rules of a version as people and logs write it; None and what bears no number: the newest.
 
-    ``0.19.1``, ``v0.8.5.post1 (V0)``, ``0.21.1rc1.dev9+g1a2b3c4``, ``V0``.
+    ``0.19.1``, ``v0.8.5.post1 (V0)``, ``0.21.1rc1.dev9+g1a2b3c4``, ``V0``; ``main 2025-07-24``: what was newest then.
     """
     text = version or ""
     match = _NUMBER.search(text)
     release = (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+    date = _DATE.search(text) if match is None else None
+    if date is not None:
+        release = _of_date(date[1])
     if _V0.search(text):
         v0 = release is None or release < (0, 11, 0)
     elif _V1.search(text):
         v0 = False
     else:
         v0 = release is not None and release < (0, 8, 0)
-    return Accounting(release=release, v0=v0)
+    return Accounting(release=release, v0=v0, dated=date is not None)

@@ -93,3 +93,26 @@ def test_what_came_once_stays(one: tuple[int, int], other: tuple[int, int]) -> N
     early, late = (accounting_of(f"0.{minor}.{patch}") for minor, patch in sorted((one, other)))
     for name in ("start_gate", "graphs_inside", "reserves_null_block", "context_before_snapshot", "mla_cache"):
         assert getattr(early, name) <= getattr(late, name)
+
+
+@pytest.mark.parametrize(
+    ("version", "release", "v0"),
+    [
+        ("main 2025-07-24", (0, 9, 1), False),
+        ("V1, 2025-03-06 latest", (0, 7, 0), False),
+        ("V0 2025-03-29", (0, 8, 0), True),
+        ("nightly 2026-08-01", (0, 26, 0), False),
+        ("2026-08-26", (0, 28, 0), False),
+        ("2024-02-01", (0, 6, 0), True),
+        ("2031-01-01", (0, 32, 0), False),
+    ],
+)
+def test_a_date_stands_for_the_newest_release_of_its_day(version: str, release: tuple[int, int, int], v0: bool) -> None:
+    rules = accounting_of(version)
+    assert (rules.release, rules.v0, rules.dated) == (release, v0, True)
+    assert "of that day" in rules.label
+
+
+def test_a_number_stands_before_a_date() -> None:
+    assert accounting_of("0.19.1, 2026-11-01") == Accounting(release=(0, 19, 1), v0=False)
+    assert accounting_of("build 20260101").release is None
