@@ -77,8 +77,8 @@ class CheckBreakdown(Vertical):
         "1: does the allocation (total × u) hold the model and the least KV cache? 2: is there room for that beside "
         "the tenants at all (free + what comes free)? 3: does the whole allocation fit there? m and k edit the model's "
         "memory and the minimum KV cache, in MiB; they are marked assumed until they are derived or measured. The "
-        "lower edge names the model; M chooses another, and vLLM's flags, e shows every term of it, L applies what past "
-        "starts of it taught, where the edge offers that."
+        "lower edge names the model; M chooses another, and vLLM's flags, e shows every term of it, L applies what "
+        "past starts of it taught, where the edge offers that."
     )
 
     class NeedChanged(Message):
