@@ -79,7 +79,8 @@ class Tenants:
             self._keepers.clear()
             self._meanwhile.clear()
             self._looking = True
-            self._host.run_worker(self._look_back(self._past, self._explorer.gpu.key), group="past", exclusive=True)
+            work = self._look_back(self._past, self._explorer.gpu.key, self._leaps)
+            self._host.run_worker(work, group="past", exclusive=True)
             self._past = None
         if self._looking:
             self._meanwhile.append((snapshot.taken_at, books))
@@ -113,8 +114,7 @@ class Tenants:
             except GpuTuiError:
                 return
 
-    async def _look_back(self, past: Past, key: str) -> None:
-        leap = self._leaps
+    async def _look_back(self, past: Past, key: str, leap: int) -> None:
         try:
             found = await aside(lambda: past(key, lambda: leap != self._leaps))
         except GpuTuiError as error:
