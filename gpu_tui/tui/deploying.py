@@ -140,7 +140,6 @@ class Deploying:
 
     def show(self) -> None:
         """Show it: the line over the panels, the key, the header, the screen of starts."""
-        from gpu_tui.tui.screens.deployments import DeploymentsScreen
         from gpu_tui.tui.widgets.hands_off import HandsOffLine
         from gpu_tui.tui.widgets.keys import Keys
 
@@ -149,8 +148,11 @@ class Deploying:
             app.main.query_one("#hands-off", HandsOffLine).show(shown)
             app.main.query_one("#footer", Keys).offer(shown is not None and shown.in_motion)
             app.show_header()
-        if app.drawn and isinstance(app.screen, DeploymentsScreen):
-            app.screen.show()
+        if app.drawn and self.open:
+            from gpu_tui.tui.screens.deployments import DeploymentsScreen
+
+            if isinstance(app.screen, DeploymentsScreen):
+                app.screen.show()
 
     def told(self, state: Liveness) -> Liveness:
         """The header's state; on a small terminal, which has no line to spare, with whether hands must be off."""

@@ -199,6 +199,7 @@ def test_a_real_service_is_asked_for_before_it_gets_load(standin: StandIn, sleep
             assert "SIMULATED" in terminal.text
 
 
+@pytest.mark.slow
 def test_a_real_server_that_starts_and_dies_is_told_with_its_cause_and_kept(
     standin: StandIn, sleepers: Sleepers, tmp_path: Path
 ) -> None:
