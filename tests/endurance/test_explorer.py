@@ -32,7 +32,7 @@ async def meddle(pilot: Pilot[None], dice: random.Random) -> None:
 
 
 @pytest.mark.parametrize(
-    "hours", [1, pytest.param(24, marks=[pytest.mark.soak, pytest.mark.timeout(900)])], ids=lambda h: f"{h} h"
+    "hours", [1, pytest.param(24, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])], ids=lambda h: f"{h} h"
 )
 async def test_a_day_with_the_explorer_open(hours: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seconds, file = hours * 3600, tmp_path / "day.rec"

@@ -92,7 +92,7 @@ def run_until(clock: FastClock, marks: Sequence[float], at_mark: Callable[[float
 
 
 @pytest.mark.parametrize(
-    "hours", [2, pytest.param(24, marks=[pytest.mark.soak, pytest.mark.timeout(900)])], ids=lambda h: f"{h} h"
+    "hours", [2, pytest.param(24, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])], ids=lambda h: f"{h} h"
 )
 def test_a_day_without_a_screen(hours: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seconds = hours * 3600
