@@ -24,7 +24,7 @@ from gpu_tui.bench.stt import Listens, SttProbe
 from gpu_tui.bench.vllm_metrics import VllmMetrics
 from gpu_tui.bench.workload import Clip
 from gpu_tui.clock import Clock
-from gpu_tui.core.timings import LlmTimings, SttTimings
+from gpu_tui.core.timings import LlmTimings, SttTimings, lasted_s
 
 T = TypeVar("T")
 WARMUP_INDEX = 1_000_000_000
@@ -71,6 +71,8 @@ class Cost:
     cpu_s: float = 0.0
     wall_s: float = 0.0
     requests: int = 0
+    answered_s: float = 0.0
+    """How long those that went well took, added up."""
 
 
 class Loader:
@@ -208,6 +210,7 @@ class Loader:
         self.cost.wall_s += self._clock.monotonic() - began
         for outcomes in loads:
             self.cost.requests += outcomes.ended
+            self.cost.answered_s += sum(lasted_s(answer) or 0.0 for answer in outcomes.good)
             self.late_s += outcomes.late_s
             self.seen.append(outcomes)
 

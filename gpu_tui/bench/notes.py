@@ -46,7 +46,12 @@ def generator_of(loader: Loader) -> Generator:
     if cost.wall_s <= 0:
         return Generator()
     each = round(1000 * cost.cpu_s / cost.requests, 3) if cost.requests else None
-    return Generator(cpu_s=round(cost.cpu_s, 4), share=round(cost.cpu_s / cost.wall_s, 4), cpu_ms_per_request=each)
+    return Generator(
+        cpu_s=round(cost.cpu_s, 4),
+        share=round(cost.cpu_s / cost.wall_s, 4),
+        cpu_ms_per_request=each,
+        request_share=round(cost.cpu_s / cost.answered_s, 5) if cost.answered_s > 0 else None,
+    )
 
 
 def busy(llm: Endpoint) -> str:

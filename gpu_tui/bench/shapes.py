@@ -125,6 +125,9 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
     """`cpu_s` ÷ wall time of the load; 1 is one core, and then the figures are the generator's, not the server's."""
     cpu_ms_per_request: float | None = None
     """`cpu_s` ÷ measured requests, in ms."""
+    request_share: float | None = None
+    """`cpu_s` ÷ the time that its requests took, added up: what part of one request is the client's; null when none
+    went well."""
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):

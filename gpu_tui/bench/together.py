@@ -124,10 +124,11 @@ def interference(
 def told_of(llm: Outcomes[LlmTimings], stt: Outcomes[SttTimings]) -> tuple[str, list[str]]:
     """Why there is no slowdown, "" where there is one; and what to know of one beside a side that failed in part."""
     sides = (("LLM", "STT", llm), ("STT", "LLM", stt))
-    for name, other, outcomes in sides:
-        if not outcomes.good:
-            why = outcomes.told() or "no request began and ended while both were under load"
-            return f"unmeasured: the {name} delivered nothing beside {other}: {why}", []
+    silent = [side for side in sides if not side[2].good]
+    if silent:  # beside one that fails at once, the other may not have ended anything either
+        name, other, outcomes = max(silent, key=lambda side: side[2].errors.total())
+        why = outcomes.told() or "no request began and ended while both were under load"
+        return f"unmeasured: the {name} delivered nothing beside {other}: {why}", []
     return "", [
         f"{outcomes.errors.total()} of {outcomes.ended} {name} requests failed beside the {other}:"
         f" {other} had less beside it than a working {name}."

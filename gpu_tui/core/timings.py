@@ -183,6 +183,13 @@ class SttTimings:
         return 1 / rtf if rtf else None
 
 
+def lasted_s(timings: LlmTimings | SttTimings | TurnTimings) -> float | None:
+    """From the first byte that was sent to the end of the last answer, whatever was asked; None without both stamps."""
+    if isinstance(timings, TurnTimings):
+        return _span(timings.stt.started, timings.llm.ended)
+    return _span(timings.started, timings.ended)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnTimings:
     """One voice turn. Its stages follow each other without a gap, and add up to `total_s`."""

@@ -50,7 +50,9 @@ def test_json_is_one_object_of_the_shape_promised(demo: DemoAddresses) -> None:
     result = json.loads(done.stdout)
     assert set(result) >= {"schema", "started_at", "machine", "gpu_memory_utilization", "llm", "stt", "generator"}
     assert set(result["gpu_memory_utilization"]) == {"actual", "planned"}
-    assert set(result["generator"]) == {"cpu_s", "share", "cpu_ms_per_request"}
+    assert set(result["generator"]) == {"cpu_s", "share", "cpu_ms_per_request", "request_share"}
+    took_s = sum(result[kind][figure]["mean"] * 3 / 1000 for kind, figure in (("llm", "e2e_ms"), ("stt", "latency_ms")))
+    assert result["generator"]["request_share"] == pytest.approx(result["generator"]["cpu_s"] / took_s, rel=0.01)
     llm, stt = result["llm"], result["stt"]
     assert set(llm) >= {"n", "errors", "ttft_ms", "itl_ms", "e2e_ms", "output_tokens_per_s"}
     assert set(stt) >= {"n", "errors", "latency_ms", "rtf"}

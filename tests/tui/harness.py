@@ -175,7 +175,7 @@ def finished_run(requests: int = 20, seed: int = 7) -> RunView:
             audio_s=4.0,
         ),
         oom_events=0,
-        generator=Generator(cpu_s=0.3, share=0.02),
+        generator=Generator(cpu_s=0.3, share=0.02, cpu_ms_per_request=7.5, request_share=0.017),
     )
     return RunView(state="done", requests=(*llm, *stt), summary=summary, planned=0.5, simulated=True, runs=(summary,))
 

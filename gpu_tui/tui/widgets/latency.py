@@ -174,8 +174,17 @@ def _closing(summary: Summary, kept: str) -> list[Line]:
     if summary.oom_events:
         lines.append([(f"✗ {summary.oom_events} CUDA out-of-memory answers", "bad")])
     lines += [[(f"! {clean(note, 200)}", "dim")] for note in summary.notes[:2]]
-    lines.append([*_where(summary), (f"; {kept}" if kept else "", "dim")])
+    lines.append([*_where(summary), (_cost(summary), "dim"), (f"; {kept}" if kept else "", "dim")])
     return lines
+
+
+def _cost(summary: Summary) -> str:
+    """What measuring itself took, of one request."""
+    cost = summary.generator
+    if cost is None or cost.cpu_ms_per_request is None:
+        return ""
+    part = "" if cost.request_share is None else f", {cost.request_share:.1%} of a request"
+    return f"; cost {ms(cost.cpu_ms_per_request)} ms CPU{part}"
 
 
 def _failures(kind: str, counts: dict[str, int]) -> list[Line]:
