@@ -220,7 +220,8 @@ def _activation(facts: ModelFacts | None, options: StartOptions, weights: Term) 
         weights_bytes=weights.size * options.ranks,
         any_release=options.any_release,
     )
-    origin = Origin(kind=OriginKind.ASSUMED, source=found.source)
+    old = "; no release told, and nothing here is newer than V0: as V0 does it" if options.maybe_old else ""
+    origin = Origin(kind=OriginKind.ASSUMED, source=found.source + old)
     return _term(TermName.ACTIVATION, found.size, (found.size - found.least, found.most - found.size), origin)
 
 

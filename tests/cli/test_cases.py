@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gpu_tui.cli import cases
 from gpu_tui.config import Settings
@@ -193,6 +195,79 @@ def test_names_of_others_are_made_visible(capsys: pytest.CaptureFixture[str]) ->
     code, (got,) = answered(capsys, ['{"gpu": {"total_mib": "\\u001b[2J"}}'])
     assert code == 2
     assert "\x1b" not in got["error"]["message"]
+
+
+def test_whole_numbers_may_be_written_as_floats(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = case(vllm=FLAGS | {"tensor_parallel_size": 2, "kv_cache_memory_bytes": 5 << 30})
+    floats = case(
+        vllm=FLAGS | {"tensor_parallel_size": 2.0, "max_model_len": 8192.0, "kv_cache_memory_bytes": 5.0 * 2**30}
+    )
+    code, (one, other) = answered(capsys, [whole, floats])
+    assert code == 0
+    same = KEYS - {"terms", "checks"}
+    assert {key: one[key] for key in same} == {key: other[key] for key in same}
+    code, (rounded,) = answered(capsys, [case(vllm=FLAGS | {"kv_cache_memory_bytes": 4.85 * 2**30})])
+    assert code == 0
+    assert rounded["kv_cache_mib"] == pytest.approx(4.85 * 1024, abs=0.1)
+    code, (bad,) = answered(capsys, [case(vllm=FLAGS | {"max_num_seqs": 16.5})])
+    assert code == 2
+    assert "max_num_seqs" in bad["error"]["message"]
+
+
+def told(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Any of these fields, any of them null."""
+    return st.fixed_dictionaries({}, optional={name: st.one_of(st.none(), values) for name, values in fields.items()})
+
+
+GPUS = told(
+    name=st.sampled_from(["RTX 4090", "4x H100", "GB10", "RTX 3090 (WSL2)", "6 GB GPU", "", "x"]),
+    total_mib=st.sampled_from([24146, 81152.5, 1e9]),
+    free_mib=st.sampled_from([0, 10_000.5, 24_000]),
+)
+MODELS = told(
+    config=st.sampled_from([path.stem for path in sorted(CONFIGS.glob("*.json"))]),
+    weights_mib=st.sampled_from([0, 15_348.53, 1e7]),
+    activation_mib=st.sampled_from([0, 1200, -5]),
+    non_torch_mib=st.sampled_from([0, 300, -522]),
+    cuda_graph_mib=st.sampled_from([0, 300, -170]),
+)
+VLLMS = told(
+    version=st.sampled_from(["0.6.4", "0.8.5 (V0)", "V1", "main 2025-07-24", "0.19.1", "nightly", "99.1", ""]),
+    gpu_memory_utilization=st.sampled_from([0.9, 0.92, 0.78, 1, 0.01]),
+    max_model_len=st.sampled_from([1, 8192, 262_144, 10**9, "auto", "8k", -1]),
+    tensor_parallel_size=st.sampled_from([1, 2, 3, 8]),
+    pipeline_parallel_size=st.sampled_from([1, 2, 5]),
+    kv_cache_dtype=st.sampled_from(["auto", "fp8", "nvfp4", "turboquant_4", ""]),
+    dtype=st.sampled_from(["auto", "float16", "float32", "x"]),
+    block_size=st.sampled_from([1, 16, 256]),
+    enforce_eager=st.booleans(),
+    max_num_seqs=st.sampled_from([1, 256, 10**6]),
+    max_num_batched_tokens=st.sampled_from([1, 2048, 10**6]),
+    kv_cache_memory_bytes=st.sampled_from([0, 1, 2**30, 10**12]),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(st.lists(told(gpu=GPUS, model=MODELS, vllm=VLLMS), min_size=1, max_size=6))
+def test_any_case_is_answered_whole_and_in_its_place(
+    capsys: pytest.CaptureFixture[str], drawn: list[dict[str, Any]]
+) -> None:
+    lines = []
+    for number, one in enumerate(drawn):
+        name = (one.get("model") or {}).get("config")
+        config = {"config": json.loads((CONFIGS / f"{name}.json").read_text())} if name else {}
+        lines.append({**one, "id": number, "model": {**(one.get("model") or {}), **config}})
+    code, found = answered(capsys, lines)
+    assert [one["id"] for one in found] == list(range(len(lines)))
+    assert code == (2 if any("error" in one for one in found) else 0)
+    for one in found:
+        if "error" in one:
+            assert "free_mib" in one["error"]["message"], "more free than there is: nothing else is a mistake here"
+            continue
+        assert one.keys() >= KEYS
+        band, tokens = one["kv_cache_band_mib"], one["kv_tokens_band"]
+        assert band is None or band["low"] <= one["kv_cache_mib"] <= band["high"]
+        assert tokens is None or one["kv_tokens"] is None or tokens["low"] <= one["kv_tokens"] <= tokens["high"]
 
 
 def test_an_endless_line_is_one_bad_case() -> None:
