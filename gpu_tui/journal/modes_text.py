@@ -42,7 +42,9 @@ def mode_lines(summary: Mapping[str, Any]) -> Iterator[str]:
             if beside is not None or slower is not None:
                 yield f"  {name:<20} {_pair(beside, ms):>12}   {_pair(slower, _times)}"
     if isinstance(summary.get("voice"), Mapping):
-        yield f"turns     p50/p95 in ms, {summary['voice'].get('n')} went well"
+        untold = summary["voice"].get("no_sentence")
+        without = f", {untold} of them without a whole sentence, and so without a total" if untold else ""
+        yield f"turns     p50/p95 in ms, {summary['voice'].get('n')} went well{without}"
         for name, figure in _STAGES:
             yield f"  {name:<20} {_pair(_in(summary, 'voice', figure), ms):>12}"
 

@@ -29,10 +29,10 @@ def listed(entries: Sequence[Entry]) -> list[str]:
 
 
 def _line(entry: Entry) -> str:
-    figures, pairs = entry.figures, _pairs(entry)
+    figures = entry.figures
     line = (
         f"{entry.id:>4}  {when(entry.started_at):<16}  {entry.kind:<8}  {utilization(entry):<11} "
-        f"{verdict(entry.status):<8}{pairs[0]:>14}{pairs[1]:>13}{_count(figures.get('errors')):>4}"
+        f"{verdict(entry.status):<8}{_pairs(entry, 14, 13)}{_count(figures.get('errors')):>4}"
         f"{'  SIMULATED' if entry.simulated else ''}"
     )
     return f"{line}  {clean(entry.note, max(1, WIDTH - len(line)))}" if entry.note else line
@@ -48,20 +48,21 @@ def listed_narrow(entries: Sequence[Entry]) -> list[str]:
 
 
 def _narrow_line(entry: Entry) -> str:
-    ttft, stt = _pairs(entry)
     sign = _SIGNS.get(entry.status or "", _NOTHING)
     return (
         f"{entry.id:>4} {when(entry.started_at)[5:]:<11} {entry.kind[:4]:<4} {utilization(entry)[:10]:<10} {sign}"
-        f"{ttft:>10}{stt:>10}{_count(entry.figures.get('errors')):>4}{' SIM' if entry.simulated else ''}"
+        f"{_pairs(entry, 10, 10)}{_count(entry.figures.get('errors')):>4}{' SIM' if entry.simulated else ''}"
     )
 
 
-def _pairs(entry: Entry) -> list[str]:
-    """p50/p95 of TTFT and of STT."""
-    figures = entry.figures
-    return [
-        f"{_ms(figures.get(f'{name}_p50_ms'))}/{_ms(figures.get(f'{name}_p95_ms'))}" for name in ("llm_ttft", "stt")
-    ]
+def _pairs(entry: Entry, *widths: int) -> str:
+    """p50/p95 of TTFT and of STT; of a run of voice turns, which has neither, of whole turns, across both columns."""
+    names = ("llm_ttft", "stt")
+    pairs = [tuple(entry.figures.get(f"{name}_{which}_ms") for which in ("p50", "p95")) for name in names]
+    turn = entry.figures.get("voice_total_p50_ms"), entry.figures.get("voice_total_p95_ms")
+    if turn[0] is not None and not any(value is not None for pair in pairs for value in pair):
+        return f"{f'turn {_ms(turn[0])}/{_ms(turn[1])}':>{sum(widths)}}"
+    return "".join(f"{f'{_ms(p50)}/{_ms(p95)}':>{width}}" for (p50, p95), width in zip(pairs, widths, strict=True))
 
 
 def when(started_at: str) -> str:

@@ -164,6 +164,20 @@ def test_a_narrow_list_fits_a_small_terminal(journal: Journal) -> None:
     assert [sign in lines[2] for sign in "✓✗"] == [True, False]
 
 
+def test_a_run_of_turns_has_its_figures_in_the_list_too() -> None:
+    def of(summary: dict[str, Any]) -> Entry:
+        fields = {name: getattr(run(), name) for name in ("started_at", "kind", "simulated", "tool_version", "machine")}
+        more = {"utilization_actual": 0.5, "utilization_planned": 0.5, "status": "valid", "reason": "", "note": ""}
+        return Entry(id=1, **fields, **more, figures=figures_of(summary))
+
+    turns, plain = of({"voice": {"n": 4, "total_ms": figure(1200.0)}}), of(summary(40, 200))
+    for table in (listed, listed_narrow):
+        head, turn, other = table([turns, plain])
+        assert "turn 1200/2400" in turn
+        assert ("40.0/80.0" in other, "200/400" in other, "turn" in other) == (True, True, False)
+        assert len(turn) == len(other) == len(head)
+
+
 def test_one_run_in_full(journal: Journal) -> None:
     told = "\n".join(detailed(journal.get(1)))
     for word in ("RTX 3060", "GPU-0", "12288 MiB", "running 0.4", "6134 MiB  restarts", "requests 20", "3 llm"):
@@ -252,10 +266,11 @@ def test_of_interference_and_turns_the_journal_tells_more_than_their_columns() -
     assert not any("ITL" in line for line in lines), "it was not measured"
     assert figures_of(told)["errors"] == 19, "of every load"
 
-    turns = {"voice": {"n": 4, "stt_ms": figure(100.0), "total_ms": None}}
+    turns = {"voice": {"n": 4, "no_sentence": 4, "stt_ms": figure(100.0), "total_ms": None}}
     lines = detailed(stored(summary=turns))
     assert any(line.split()[0] == "transcript" and "100/200" in line for line in lines)
     assert any(line.startswith("  whole turn") and "?/?" in line for line in lines)
+    assert any("4 of them without a whole sentence" in line for line in lines)
 
 
 def test_gaps_of_chunks_are_not_passed_off_as_those_of_tokens() -> None:
