@@ -11,10 +11,8 @@ from enum import StrEnum
 
 from gpu_tui.core.books import Books
 from gpu_tui.core.origins import Origin, OriginKind
+from gpu_tui.core.steps import STEPS, allocation, first_holding
 from gpu_tui.units import MIB, mib_to_bytes
-
-STEPS = 10_000
-"""`Feasible` is told in multiples of 1/STEPS."""
 
 TIGHT_BYTES = 600 * MIB
 """A new engine's CUDA context takes 0.2-0.6 GiB before vLLM looks at free memory; a smaller margin may not hold."""
@@ -204,16 +202,11 @@ class CheckReport:
             return None
         need = self.need
         total = allocation_total(self.books, need) or 0
-        steps = 1 if need.fixed_kv_cache_bytes is not None else _first_holding(total, need.required_bytes)
+        steps = 1 if need.fixed_kv_cache_bytes is not None else first_holding(total, need.required_bytes)
         if steps > STEPS:
             return need.claim_bytes(need.required_bytes) - self.available_bytes
         # What the first multiple that holds the model asks for, up to total / STEPS more than the model needs.
         return max(need.claim_bytes(allocation(total, steps / STEPS)), need.room_bytes) - self.available_bytes
-
-
-def allocation(total_bytes: int, gpu_memory_utilization: float) -> int:
-    """Bytes vLLM asks for: ceil(total × u), in float as `vllm/v1/worker/utils.py` request_memory does it."""
-    return math.ceil(total_bytes * gpu_memory_utilization)
 
 
 def allocation_total(books: Books, need: ModelNeed) -> int | None:
@@ -284,23 +277,8 @@ def _feasible(total: int | None, available: int | None, need: ModelNeed) -> Feas
     if total is None or available is None or available < need.room_bytes:
         return None
     if need.fixed_kv_cache_bytes is None:
-        low = _first_holding(total, need.required_bytes)
+        low = first_holding(total, need.required_bytes)
     else:
         low = 1 if need.fixed_kv_cache_bytes >= need.min_kv_cache_bytes else STEPS + 1
-    high = _first_holding(total, available - need.claim_bytes(0) + 1) - 1
+    high = first_holding(total, available - need.claim_bytes(0) + 1) - 1
     return Feasible(min_steps=low, max_steps=high) if low <= high else None
-
-
-def _first_holding(total: int, size: int) -> int:
-    """Smallest k in 1..STEPS whose allocation is at least `size` bytes; STEPS + 1 when none is.
-
-    The quotient is at most one step off, because allocation rounds up; the arithmetic itself decides.
-    """
-    if total <= 0:
-        return 1 if size <= 0 else STEPS + 1
-    k = min(max(1, size * STEPS // total - 1), STEPS + 1)
-    while k > 1 and allocation(total, (k - 1) / STEPS) >= size:
-        k -= 1
-    while k <= STEPS and allocation(total, k / STEPS) < size:
-        k += 1
-    return k

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gpu_tui.core.books import Books, Instance
-from gpu_tui.core.checks import allocation
 from gpu_tui.core.deployment import Deployment, DeployPhase, Evidence, Identity, Look, Span
 from gpu_tui.core.deployment_steps import born, step
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start_values import Phase, StartLog
+from gpu_tui.core.steps import allocation
 
 MOST_PAST = 50
 """Ended deployments that are kept for the screen; the journal keeps all."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from gpu_tui.core.checks import STEPS, allocation, allocation_total
+from gpu_tui.core.checks import allocation_total
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.remedies_flags import enforce_eager, fp8_cache, max_model_len, max_num_seqs
 from gpu_tui.core.remedies_tenants import first_set, words
 from gpu_tui.core.remedies_utilization import utilization
 from gpu_tui.core.remedies_values import Remedy, RemedyKind, Tried, attempt, largest
 from gpu_tui.core.start import CONTEXT_BYTES
+from gpu_tui.core.steps import STEPS, allocation
 
 MOST_PAIRS = 3
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gpu_tui.core.checks import STEPS, Feasible, evaluate
+from gpu_tui.core.checks import Feasible, evaluate
 from gpu_tui.core.planning import total_band
 from gpu_tui.core.remedies_values import Remedy, RemedyKind, Tried, attempt, largest, smallest
 from gpu_tui.core.start import predict
+from gpu_tui.core.steps import STEPS
 
 _MILLE = 10
 """Steps of the slider, in multiples of 1/STEPS."""

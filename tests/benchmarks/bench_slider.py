@@ -15,7 +15,8 @@ from pathlib import Path
 
 from gpu_tui import wiring
 from gpu_tui.core.books import keep_books
-from gpu_tui.core.checks import ModelNeed, allocation, allocation_total
+from gpu_tui.core.checks import ModelNeed, allocation_total
+from gpu_tui.core.steps import allocation
 from gpu_tui.telemetry.scenario import load_scenario, snapshot_at
 from gpu_tui.units import format_mib
 from tests.benchmarks.terminals import COLUMNS, GPU_TUI, ROWS, Terminal

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from gpu_tui.core.checks import CheckName, Feasible, Status, allocation, allocation_total, evaluate, feasible_range
+from gpu_tui.core.checks import CheckName, Feasible, Status, allocation_total, evaluate, feasible_range
+from gpu_tui.core.steps import allocation
 from gpu_tui.units import MIB
 from tests.factories import KLOROS, KLOROS_HOLDS, books_of, gpu, judged, kloros, need, snapshot
 

@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gpu_tui.core.books import Books
-from gpu_tui.core.checks import STEPS, ModelNeed, evaluate, feasible_range
+from gpu_tui.core.checks import ModelNeed, evaluate, feasible_range
 from gpu_tui.core.reasons import reason
 from gpu_tui.core.snapshot import Snapshot
+from gpu_tui.core.steps import STEPS
 from gpu_tui.units import MIB
 from tests.factories import KLOROS, books_of, gpu, kloros, machines, need, needs, snapshot, utilizations
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_tui.core.checks import STEPS, ModelNeed
+from gpu_tui.core.checks import ModelNeed
 from gpu_tui.core.plan import Plan, starts, starts_for_certain
 from gpu_tui.core.remedies import Remedy, RemedyKind, remedies
 from gpu_tui.core.remedies_values import largest, smallest
@@ -19,6 +19,7 @@ from gpu_tui.core.snapshot import ProcessInfo
 from gpu_tui.core.start import Outcome
 from gpu_tui.core.start_inputs import StartInputs
 from gpu_tui.core.start_terms import TermName
+from gpu_tui.core.steps import STEPS
 from gpu_tui.units import MIB
 from tests.core.layouts import facts_of
 from tests.core.plans import exact, plans

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gpu_tui.core.checks import STEPS, ModelNeed, evaluate
+from gpu_tui.core.checks import ModelNeed, evaluate
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.plan import Plan
 from gpu_tui.core.start import Call, Outcome
 from gpu_tui.core.start_inputs import StartInputs, merged, start_options
 from gpu_tui.core.start_terms import Given, TermName
+from gpu_tui.core.steps import STEPS
 from gpu_tui.core.vllm_version import accounting_of
 from gpu_tui.units import GIB, MIB
 from tests.core.layouts import facts_of
