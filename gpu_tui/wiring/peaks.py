@@ -30,7 +30,7 @@ def peaks_path(settings: Settings) -> Path | None:
 
 
 def known_peaks(settings: Settings, snapshot: Snapshot) -> dict[str, Peaks]:
-    """What earlier runs of the explorer, `watch` and the exporter saw of this machine's GPUs, by `Gpu.key`; empty for any other machine.
+    """What the explorer, `watch` and the exporter saw of this machine's GPUs, by `Gpu.key`; empty for any other one.
 
     Raises:
         GpuTuiError: the file cannot be read, or does not mean anything.
