@@ -107,7 +107,8 @@ class Deploying:
         told = [change_news(change, others(change.deployment, shown.tenants), shown.at_s) for change in news.changes]
         # A tenant that comes and goes around the limit is the same race: told once, and on the screen all the while.
         told += [race_news(race) for race in news.races if race.key not in self._raced]
-        self._raced |= {race.key for race in news.races}
+        known = {one.who.pid for one in (*shown.watched.now, *shown.watched.past)}
+        self._raced = {key for key in self._raced if key[2] in known} | {race.key for race in news.races}
         with self._lock:
             self._fresh.extend(one for one in told if one is not None)
 

@@ -175,6 +175,9 @@ class DeploymentWatch:
         for race in begun:
             said = self._raced.get(race.who, ())
             self._raced[race.who] = (*said, race.words)[:MOST_RACES]
+        if begun:
+            known = {one.who for one in (*watched.now, *watched.past)}
+            self._raced = {who: said for who, said in self._raced.items() if who in known}
         self.shown = Shown(
             watched=watched,
             races=found,
@@ -212,7 +215,7 @@ class DeploymentWatch:
                 self._last_seen[one.who] = snapshot
                 self._keepers[one.who] = _ask_of(one, snapshot)
         recent = here | {one.who for one in watched.past[-5:]}
-        for known in (self._last_seen, self._keepers, self._raced):
+        for known in (self._last_seen, self._keepers, self._looked_after, self._raced):
             for who in [who for who in known if who not in recent]:
                 del known[who]
 
