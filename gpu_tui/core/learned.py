@@ -14,7 +14,7 @@ from gpu_tui.core.checks import ModelNeed
 from gpu_tui.core.origins import Origin, OriginKind
 from gpu_tui.core.start_inputs import StartInputs
 from gpu_tui.core.start_setup import Setup, differences
-from gpu_tui.core.start_terms import Correction, TermName
+from gpu_tui.core.start_terms import Correction, Given, TermName
 
 if TYPE_CHECKING:
     from gpu_tui.core.start import StartModel
@@ -53,16 +53,20 @@ class PastStart:
 
     @property
     def enough_bytes(self) -> int | None:
-        """A KV cache that holds one request of its max_model_len: its share of this start's cache, else all of that.
+        """A KV cache that holds one request of its max_model_len: its share of this start's cache, else all of that."""
+        share = self.request_bytes
+        return share if share is not None else self.kv_cache_bytes if self.started else None
+
+    @property
+    def request_bytes(self) -> int | None:
+        """What one request of its max_model_len takes; None where the start told no tokens.
 
         Whatever a release counts as tokens, so many of one request fit into the cache, and more of several kinds of
         layers: the share is never too small. Blocks round it up, and one is kept back since 0.30.
         """
         size, tokens, length = self.kv_cache_bytes, self.kv_tokens, self.setup.max_model_len
-        if size is None or not self.started:
+        if size is None or not self.started or not tokens or length is None or length > tokens:
             return None
-        if not tokens or length is None or length > tokens:
-            return size
         blocks = 2 * size // self.num_blocks if self.num_blocks else 0
         return min(size, -(-size * length // tokens) + blocks)
 
@@ -94,6 +98,8 @@ class Learned:
     """The most the model took beside its KV cache, in the starts whose flags are nearest."""
     min_kv_cache_bytes: Seen | None = None
     """The smallest KV cache that was seen to hold one request of this max_model_len, or of a longer one."""
+    request_bytes: Seen | None = None
+    """The same where the starts told their tokens: what one request takes, and hardly more."""
 
     def changing(self, start: StartModel | None) -> Learned | None:
         """What of it changes a plan: what is measured needs no correction. None: nothing.
@@ -107,11 +113,22 @@ class Learned:
         off = {TermName.CUDA_GRAPHS} if options.enforce_eager else set()
         estimated = {term.name for term in start.terms} - options.given.keys() - off
         left = {name: one for name, one in self.corrections.items() if name in estimated}
-        return replace(self, corrections=left) if left else None
+        guessed = start.layout is None and start.min_kv_band[0] < start.min_kv_band[1]
+        request = self.request_bytes if guessed else None
+        return replace(self, corrections=left, request_bytes=request) if left or request is not None else None
 
     def applied_to(self, inputs: StartInputs | None) -> StartInputs | None:
-        """A prediction's inputs, with the corrections of its estimates."""
-        return None if inputs is None else replace(inputs, learned=self.corrections)
+        """A prediction's inputs, with the corrections of its estimates.
+
+        What one request takes counts only where the model's layers are not known: else it is exact.
+        """
+        if inputs is None:
+            return None
+        floor = None
+        if self.request_bytes is not None:
+            told = f"learned from {starts_words(self.request_bytes.starts)}: what one request took"
+            floor = Given(size=self.request_bytes.size, origin=Origin(kind=OriginKind.MEASURED, source=told))
+        return replace(inputs, learned=self.corrections, learned_floor=floor)
 
     def applied_to_need(self, base: ModelNeed) -> ModelNeed:
         """A hand-set need, with the figures that were seen; they were measured on CUDA's total."""
@@ -173,6 +190,7 @@ def learn(past: Iterable[PastStart], planned: Setup, gpu_name: str, gpu_total_by
         corrections=corrections,
         model_bytes=_seen(max, [pair[0].model_bytes for pair in took]),
         min_kv_cache_bytes=_seen(min, [pair[0].enough_bytes for pair in ran]),
+        request_bytes=_seen(min, [pair[0].request_bytes for pair in ran]),
     )
 
 

@@ -50,11 +50,22 @@ def start_for(inputs: StartInputs | None, gpu: Gpu, books: Books, base: ModelNee
         cuda_total_bytes=inputs.cuda_total_bytes,
         startup_overhead=(base.startup_overhead_bytes, base.startup_overhead_origin),
     )
+    start = _with_learned_floor(start, inputs)
     base = base.on(books.total_bytes)
     if start is None or not base.headroom_bytes:
         return start
     need = replace(start.need, headroom_bytes=base.headroom_bytes, headroom_origin=base.headroom_origin)
     return replace(start, need=need)
+
+
+def _with_learned_floor(start: StartModel | None, inputs: StartInputs) -> StartModel | None:
+    """With what one request was seen to take, where it would only be guessed by the model's weight."""
+    seen = inputs.learned_floor
+    if start is None or seen is None or start.layout is not None or start.min_kv_band[0] == start.min_kv_band[1]:
+        return start
+    need = replace(start.need, min_kv_cache_bytes=seen.size, min_kv_cache_origin=seen.origin)
+    # It took no more than that, and whole blocks round it up by little.
+    return replace(start, need=need, min_kv_band=(min(start.min_kv_band[0], seen.size), seen.size))
 
 
 def judge(

@@ -64,6 +64,8 @@ class StartInputs:
     """The user's own floor in place of one request of max_model_len."""
     learned: Mapping[TermName, Correction] | None = None
     """Corrections from past starts. Only the user's word puts them here."""
+    learned_floor: Given | None = None
+    """What one request was seen to take; likewise. It counts where the layers do not tell it."""
     reported: bool | None = None
     """A start that somebody tells of, with nothing said of what else the GPU held: no machine was looked at."""
     in_effect: Mapping[str, Any] | None = None

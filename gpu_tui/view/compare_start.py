@@ -31,7 +31,7 @@ def compared_lines(plan: Plan, log: StartLog | None, cache: CacheInfo | None, re
     inputs = plan.inputs
     if inputs is None or not (inputs.given or log or cache):
         return []
-    blind = replace(plan, inputs=replace(inputs, given={}, learned=None))
+    blind = replace(plan, inputs=replace(inputs, given={}, learned=None, learned_floor=None))
     start = blind.start()
     lines: list[Line] = []
     for name, given in inputs.given.items():

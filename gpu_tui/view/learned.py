@@ -20,6 +20,8 @@ def learned_words(learned: Learned, *, predicted: bool, applied: bool, how: str)
     model = clean(learned.model.rstrip("/").rsplit("/", 1)[-1], 60)
     if predicted:
         figures = [f"{name.replace('_', ' ')} {_signed(one)}" for name, one in learned.corrections.items()]
+        request = learned.request_bytes
+        figures += [] if request is None else [f"least KV cache {format_mib(request.size)} MiB"]
     else:
         seen = (("model", learned.model_bytes), ("least KV cache", learned.min_kv_cache_bytes))
         figures = [f"{name} {format_mib(one.size)} MiB" for name, one in seen if one is not None]

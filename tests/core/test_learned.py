@@ -10,13 +10,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gpu_tui.core.checks import ModelNeed
-from gpu_tui.core.learned import Learned, PastStart, learn
+from gpu_tui.core.learned import Learned, PastStart, Seen, learn
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind
+from gpu_tui.core.plan import Plan
 from gpu_tui.core.start_inputs import StartInputs, start_options
 from gpu_tui.core.start_setup import Setup
 from gpu_tui.core.start_terms import Correction, Given, Term, TermName, terms_of
 from gpu_tui.units import GIB, MIB
+from tests.core.layouts import facts_of
+from tests.factories import books_of, gpu, snapshot
 
 W, A, N, G = TermName.WEIGHTS, TermName.ACTIVATION, TermName.NON_TORCH, TermName.CUDA_GRAPHS
 CARD = ("NVIDIA L4", 24 * GIB)
@@ -184,6 +187,30 @@ def test_an_estimate_is_corrected_and_a_measurement_is_not() -> None:
     assert one.origin.source.startswith("learned from 2 starts: +0.30 GiB on: estimated")
     eager = terms(replace(told, enforce_eager=True))
     assert eager[G].size == 0
+
+
+def test_what_one_request_took_counts_where_the_layers_do_not_tell_it() -> None:
+    told = lesson(past(kv_tokens=98_304), past())
+    assert told.request_bytes == Seen(size=GIB // 4, starts=1)
+    seen = snapshot(gpu(total=24 * 1024))
+    plan = Plan(gpu_memory_utilization=0.9, gpu=seen.gpus[0], books=books_of(seen), base=ModelNeed(), inputs=PLAIN)
+    guessed = plan.start()
+    assert guessed is not None
+    assert guessed.need.min_kv_cache_origin.kind is OriginKind.ASSUMED
+    assert told.changing(guessed) is not None
+    start = replace(plan, inputs=told.applied_to(PLAIN)).start()
+    assert start is not None
+    assert (start.need.min_kv_cache_bytes, start.min_kv_band[1]) == (GIB // 4, GIB // 4)
+    assert start.need.min_kv_cache_origin.source == "learned from 1 start: what one request took"
+    own = replace(plan, inputs=replace(PLAIN, min_kv_cache_bytes=GIB))
+    for exact in (own, replace(plan, inputs=replace(PLAIN, facts=facts_of("llama-3.1-8b")))):
+        before = exact.start()
+        assert before is not None
+        after = replace(exact, inputs=told.applied_to(exact.inputs)).start()
+        assert after is not None
+        assert after.need.min_kv_cache_bytes == before.need.min_kv_cache_bytes
+        useful = told.changing(before)
+        assert useful is None or useful.request_bytes is None
 
 
 misses = st.lists(st.integers(-2 * GIB, 2 * GIB), min_size=1, max_size=12)

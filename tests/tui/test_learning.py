@@ -21,6 +21,7 @@ from gpu_tui.tui.app import GpuTuiApp
 from gpu_tui.wiring.deployments import Notice, open_deployments, remember
 from gpu_tui.wiring.evidence import Evidence
 from gpu_tui.wiring.learning import PastStarts
+from tests.core.layouts import facts_of
 from tests.factories import books_of
 from tests.test_deployments import FACTS, METRICS, evidence, machine
 from tests.tui.harness import make_app
@@ -161,7 +162,7 @@ class Past(PastStarts):
 
 async def test_the_journal_is_never_read_where_the_screen_is_drawn(tmp_path: Path) -> None:
     models = FakeModels()
-    models.evidence = evidence(cache=METRICS)
+    models.evidence = evidence(cache=METRICS, facts=replace(facts_of("llama-3.1-8b"), name="org/m"))
     path = journal_of(tmp_path)
     app = app_of(machine(), path, models)
     past = app.planner.lessons.past = Past(app.settings)

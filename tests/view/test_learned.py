@@ -1,5 +1,7 @@
 """What past starts teach, in words."""
 
+from dataclasses import replace
+
 from gpu_tui.core.learned import Learned, Seen
 from gpu_tui.core.start_terms import Correction, TermName
 from gpu_tui.units import GIB, mib_to_bytes
@@ -34,3 +36,10 @@ def test_hand_set_figures() -> None:
 def test_a_name_that_commands_the_terminal_does_not_reach_it() -> None:
     hostile = Learned(model="a/\x1b[2J", starts=1, corrections={})
     assert "\x1b" not in learned_words(hostile, predicted=True, applied=True, how="x")
+
+
+def test_what_one_request_took_is_offered_where_the_layers_are_not_known() -> None:
+    told = replace(LEARNED, corrections={}, request_bytes=Seen(size=mib_to_bytes(512), starts=3))
+    assert learned_words(told, predicted=True, applied=False, how="L applies it") == (
+        "Learned from 3 starts of Qwen3-8B: least KV cache 512 MiB; L applies it."
+    )
