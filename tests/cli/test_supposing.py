@@ -134,7 +134,7 @@ def test_peaks_that_a_watch_or_an_exporter_saw_are_judged_against(
         while "valid" not in seeing.stdout.readline():
             assert seeing.poll() is None
     else:
-        url = seeing.stderr.readline().split("Serving ", 1)[1].strip()
+        url = next(line for line in seeing.stderr if "Serving " in line).split("Serving ", 1)[1].strip()
         end = time.monotonic() + 30
         while "gpu_tui_up 1.0" not in urllib.request.urlopen(url, timeout=10).read().decode():
             assert time.monotonic() < end
