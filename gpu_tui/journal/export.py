@@ -145,7 +145,10 @@ def pictures(entries: Sequence[Entry], targets: Mapping[str, float | None], stem
 
 def _table(entries: Sequence[Entry]) -> Iterable[str]:
     heads = ("id", "started (UTC)", "kind", "machine", "utilization", "verdict")
-    figures = ("llm_ttft_p50_ms", "llm_ttft_p95_ms", "llm_e2e_p50_ms", "stt_p50_ms", "stt_p95_ms", "errors")
+    turns = ("voice_total_p50_ms", "voice_total_p95_ms")
+    figures = ["llm_ttft_p50_ms", "llm_ttft_p95_ms", "llm_e2e_p50_ms", "stt_p50_ms", "stt_p95_ms", "errors"]
+    if any(entry.figures.get(name) is not None for entry in entries for name in turns):
+        figures[-1:-1] = turns
     yield "| " + " | ".join((*heads, *(name.removesuffix("_ms").replace("_", " ") for name in figures), "note")) + " |"
     yield "|" + " --- |" * (len(heads) + len(figures) + 1)
     for entry in entries:

@@ -171,6 +171,10 @@ def test_a_run_of_turns_has_its_figures_in_the_list_too() -> None:
         return Entry(id=1, **fields, **more, figures=figures_of(summary))
 
     turns, plain = of({"voice": {"n": 4, "total_ms": figure(1200.0)}}), of(summary(40, 200))
+    report = markdown_text([turns, plain])
+    assert "voice total p50" in report
+    assert "| 1200 | 2400 |" in report
+    assert "voice" not in markdown_text([plain])
     for table in (listed, listed_narrow):
         head, turn, other = table([turns, plain])
         assert "turn 1200/2400" in turn
