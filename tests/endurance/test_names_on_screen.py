@@ -15,10 +15,11 @@ from tests.tui.terminal import GPU_TUI, Terminal
 
 VIEWS = [
     *("e", "\x1b", "t", "\x1b", "g", "\x1b", "v", "\x1b", "l", "l", "?", "\x1b", "M", "\x1b", "H", "\x1b", "A", "\x1b"),
+    *("D", "h", "\x1b"),
     *("y", "Y", "i", "\x1b", "\x10gpu", "\x1b", "0.9\r", "e", "\x1b", "r"),
 ]
 """Every place where what others wrote is shown: explanation, what to type, choices, help, models, journal, alerts,
-toasts, the palette, an invalid plan's tenants, a refused run."""
+deployments, toasts, the palette, an invalid plan's tenants, a refused run."""
 
 
 def visit(argv: Sequence[str], env: dict[str, str] | None = None) -> str:

@@ -106,5 +106,6 @@ class Terminal:
             self.read(0.05)
             code = self.process.poll()
             if code is not None:
+                self.read(1.0)  # what it wrote last: else its output may end within an escape sequence
                 return code
         raise AssertionError(f"it has not ended within {timeout_s} s\n{self.text}")
