@@ -12,7 +12,7 @@ from gpu_tui.tui.widgets.latency import LatencyLines, RunView
 from gpu_tui.tui.widgets.services import ServiceTable
 from gpu_tui.view.spans import plain
 from tests.telemetry.recordings import record
-from tests.tui.harness import make_app
+from tests.tui.harness import make_app, no_driver
 from tests.tui.test_app import settle, words
 from tests.tui.test_replay import replaying, steady, until
 
@@ -55,3 +55,16 @@ async def test_the_services_bear_their_heads_where_there_is_room() -> None:
         drawn = [[plain(line) for line in table.draw(74, height)] for height in range(1, 9)]
     assert all(len(lines) <= height for height, lines in enumerate(drawn, start=1))
     assert "↑↓ 2 more" in drawn[3][0], "hidden rows are counted"
+
+
+async def test_without_a_driver_the_smallest_screen_says_what_to_do() -> None:
+    app = make_app(no_driver)
+    async with app.run_test(size=(60, 20)) as pilot:
+        await settle(app, pilot)
+        told = words(app, CheckLines)
+        assert "Install the NVIDIA driver" in told
+        assert "d shows the built-in demo machine" in told
+    larger = make_app(no_driver)
+    async with larger.run_test(size=(80, 24)) as pilot:
+        await settle(larger, pilot)
+        assert words(larger, CheckLines) == "nothing read yet", "the services' place says it"

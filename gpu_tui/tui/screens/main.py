@@ -98,7 +98,7 @@ class MainScreen(ActionsScreen):
         raised = explorer.view() if explorer.against is not Against.NOW and explorer.problem is None else None
         self.query_one("#bars", Bars).show(report, raised.now if raised is not None else None)
         self.query_one("#verdict", Verdict).show(self.gpu_app.advice.verdict(explorer, judgement))
-        self.query_one("#checks", CheckBreakdown).show(report, explorer.plan_need)
+        self.query_one("#checks", CheckBreakdown).show(report, explorer.plan_need, explorer.problem)
         self.query_one("#history", HistoryPanel).plan(report.allocation_bytes if report else None)
         told = legend(zones, predicted=explorer.start() is not None)
         self._label("#slider-box", supposing.shrunk_line(self.gpu_app, self.size.width - 6) or told)

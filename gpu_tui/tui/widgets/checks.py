@@ -13,10 +13,12 @@ from textual.widgets import Input, Label
 
 from gpu_tui.core.checks import CheckReport, ModelNeed
 from gpu_tui.core.origins import weakest
+from gpu_tui.core.snapshot import Fault
 from gpu_tui.tui.widgets.panel import Panel
+from gpu_tui.tui.widgets.services import OFFER
 from gpu_tui.units import MIB, format_mib, mib_to_bytes
 from gpu_tui.view.rows import check_lines
-from gpu_tui.view.spans import Line
+from gpu_tui.view.spans import Line, wrap
 
 LARGEST_MIB = 10_000_000
 """No GPU has 10 TB; a figure above is a slip of the finger."""
@@ -28,16 +30,21 @@ class CheckLines(Panel):
     def __init__(self) -> None:
         super().__init__(id="check-lines")
         self._report: CheckReport | None = None
+        self._problem: Fault | None = None
 
-    def show(self, report: CheckReport | None) -> None:
-        """Show this verdict's checks."""
-        self._report = report
+    def show(self, report: CheckReport | None, problem: Fault | None) -> None:
+        """Show this verdict's checks; without them, where there is no room for the services, how to come by them."""
+        self._report, self._problem = report, problem
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """Need, have, margin, and the sums behind them."""
         if self._report is None:
-            return [[("nothing read yet", "dim")]]
+            lines: list[Line] = [[("nothing read yet", "dim")]]
+            if self._problem is not None and self.screen.has_class("-tiny"):
+                lines += wrap([("→ ", ""), (self._problem.remedy, "")], width, indent=2) if self._problem.remedy else []
+                lines += wrap(OFFER, width, indent=2)
+            return lines
         return check_lines(self._report, width, height)
 
 
@@ -110,10 +117,10 @@ class CheckBreakdown(Vertical):
             yield MibInput(id="kv-mib")
             yield Label(" MiB", id="need-origin")
 
-    def show(self, report: CheckReport | None, need: ModelNeed) -> None:
-        """Show this verdict and what it asks for; a field being edited is left alone."""
+    def show(self, report: CheckReport | None, need: ModelNeed, problem: Fault | None = None) -> None:
+        """Show this verdict and what it asks for, or what keeps it from being told; a field being edited stays."""
         self._need = need
-        self.query_one(CheckLines).show(report)
+        self.query_one(CheckLines).show(report, problem)
         self._fill(self.query_one("#model-mib", MibInput), need.model_bytes)
         self._fill(self.query_one("#kv-mib", MibInput), need.min_kv_cache_bytes)
         kind = weakest(need.model_origin, need.min_kv_cache_origin, source="").kind

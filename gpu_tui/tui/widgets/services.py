@@ -15,6 +15,9 @@ from gpu_tui.view.rows import driver_line, free_line, service_header, service_li
 from gpu_tui.view.spans import Line, wrap
 from gpu_tui.view.tenants import judged_words
 
+OFFER: Line = [("→ ", ""), ("d", "key"), (" shows the built-in demo machine (simulated).", "")]
+"""Where nothing can be read."""
+
 
 class ServiceTable(Panel, can_focus=True):
     """Rows of services; the cursor shows while it has the focus."""
@@ -111,7 +114,7 @@ class ServiceTable(Panel, can_focus=True):
                 lines += wrap([("→ ", ""), (self._fault.remedy, "")], width, indent=2)
         if self._books is None:
             if lines:
-                lines.append([("→ ", ""), ("d", "key"), (" shows the built-in demo machine (simulated).", "")])
+                lines.append(OFFER)
             return lines or [[("Reading the machine …", "dim")]]
         return lines + self._rows(self._books, width, height - len(lines))
 
