@@ -86,3 +86,31 @@ def test_a_hybrid_models_band_covers_both_ways_of_keeping_states() -> None:
         assert abs(high / start.row["truth"]["kv_tokens"] - 1) < 0.001
         seen.add(start.row["id"])
     assert seen == without_prefix_caching
+
+
+def one(id_: str) -> bench_predict.Start:
+    return next(start for start in bench_predict.starts() if start.row["id"] == id_)
+
+
+def test_a_share_copied_from_a_log_of_v0_is_rounded() -> None:
+    # v227: 0.776, printed as 0.78.
+    found = {cache.id: cache for cache in bench_predict.caches("all terms")}["v227"]
+    assert found.inside
+    assert 0.2 < found.high - found.low < 0.3
+    raw = one("v227").raw("all terms")
+    raw["vllm"]["gpu_memory_utilization"] = 0.75
+    band = bench_predict.judged(raw).prediction.kv_cache_band
+    assert band is not None
+    assert band[1] - band[0] < 0.06 * 2**30, "0.75 is as people type it"
+
+
+def test_a_hybrid_models_tokens_hold_both_ways_of_counting_where_no_release_is_told() -> None:
+    raw = one("v214").raw("weights only")
+    raw["vllm"]["kv_cache_memory_bytes"] = round(24.05 * 2**30)
+    untold = bench_predict.judged(raw).prediction
+    raw["vllm"]["version"] = "0.19.1"
+    older = bench_predict.judged(raw).prediction
+    assert untold.kv_tokens_band is not None
+    assert untold.kv_tokens is not None
+    assert older.kv_tokens is not None
+    assert untold.kv_tokens_band[0] <= older.kv_tokens < untold.kv_tokens / 3
