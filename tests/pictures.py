@@ -22,6 +22,7 @@ from gpu_tui import wiring
 from gpu_tui.bench.events import Utilization
 from gpu_tui.clock import ManualClock
 from gpu_tui.tui.app import GpuTuiApp
+from gpu_tui.wiring.models import OfferedModel
 from tests.tui.harness import (
     fill_history,
     finished_run,
@@ -34,6 +35,7 @@ from tests.tui.harness import (
     scenario_at,
     voice_run,
 )
+from tests.tui.models import FakeModels
 
 FONT = "DejaVu Sans Mono"
 FONT_FOLDERS = ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts/dejavu", "/usr/share/fonts/TTF")
@@ -117,6 +119,20 @@ async def explained(app: GpuTuiApp, pilot: Any) -> None:
     await pilot.press("e", *["down"] * 17)
 
 
+class Cached(FakeModels):
+    """A machine with two models in its cache."""
+
+    def offered(self) -> tuple[OfferedModel, ...]:
+        names = ("Qwen/Qwen2.5-7B-Instruct-AWQ", "Qwen/Qwen3-8B")
+        return tuple(OfferedModel(name=name, where="the Hugging Face cache") for name in names)
+
+
+async def picking(app: GpuTuiApp, pilot: Any) -> None:
+    """The model to plan with."""
+    await pilot.press("M")
+    await pilot.pause(0.5)
+
+
 async def to_type(app: GpuTuiApp, pilot: Any) -> None:
     """What to type for a plan that starts."""
     await pilot.press("0", "full_stop", "8", "enter", "t")
@@ -175,6 +191,7 @@ PICTURES = (
     Picture("runs-plotted", "gpu-tui: runs against utilization", runs_plotted),
     Picture("predicted", "gpu-tui: a predicted start", too_close, scenario="predict"),
     Picture("explained", "gpu-tui: every term of a start", explained, scenario="predict"),
+    Picture("model-picker", "gpu-tui: the model to plan with", picking, scenario="predict"),
     Picture("what-to-type", "gpu-tui: what to type", to_type, scenario="predict"),
     Picture("predicted-80x24", "gpu-tui: a predicted start at 80×24", too_close, scenario="predict", size=(80, 24)),
     Picture("replay", "gpu-tui: would 0.80 have held at 14:03?", held_then, replay="14:03"),
@@ -195,7 +212,7 @@ def app_of(picture: Picture) -> GpuTuiApp:
         return make_replay(Path(tempfile.mkdtemp(prefix="gpu-tui-pictures-")), picture.replay)
     options = wiring.Options() if picture.source else wiring.Options(scenario=picture.scenario)
     answer = picture.source or (lambda: scenario_at(picture.scenario, clock))
-    return make_app(answer, options=options, clock=clock)
+    return make_app(answer, options=options, clock=clock, models=Cached())
 
 
 async def draw(picture: Picture) -> str:
