@@ -12,7 +12,7 @@ from gpu_tui.core.plan import Plan
 from gpu_tui.core.planning import Judgement, start_for
 from gpu_tui.core.snapshot import Gpu, Snapshot
 from gpu_tui.core.start import StartModel
-from gpu_tui.core.start_inputs import StartInputs, merged
+from gpu_tui.core.start_inputs import StartInputs, merged, start_options
 from gpu_tui.core.vllm_version import accounting_of
 from gpu_tui.units import mib_to_bytes
 from gpu_tui.wiring.machine import model_need, setting_origin
@@ -141,6 +141,8 @@ def asked_utilization(
         return snapshot.gpu_memory_utilization, Origin(kind=OriginKind.ASSUMED, source=source)
     if settings.origin("model.gpu_memory_utilization").kind != "default":
         return settings.model.gpu_memory_utilization, setting_origin(settings, "model.gpu_memory_utilization")
-    rules = accounting_of(snapshot.start.version if snapshot.start is not None else None)
+    told = snapshot.start
+    old = told is not None and start_options(told, None, None).maybe_old
+    rules = accounting_of("V0" if old else told.version if told is not None else None)
     source = f"default of {rules.label}"
     return rules.default_gpu_memory_utilization, Origin(kind=OriginKind.ASSUMED, source=source)

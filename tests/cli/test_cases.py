@@ -214,6 +214,34 @@ def test_whole_numbers_may_be_written_as_floats(capsys: pytest.CaptureFixture[st
     assert "max_num_seqs" in bad["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("config", "changes", "utilization"),
+    [
+        ("llama-3.1-8b", {}, 0.9),
+        ("qwen3-8b", {}, 0.92),
+        ("llama-3.1-8b", {"version": "0.33.0"}, 0.92),
+        ("llama-3.1-8b", {"kv_cache_memory_bytes": 1 << 30}, 0.92),
+        ("llama-3.1-8b", {"gpu_memory_utilization": 0.8}, 0.8),
+    ],
+)
+def test_a_report_without_a_release_is_judged_as_what_could_serve_its_model(
+    capsys: pytest.CaptureFixture[str], config: str, changes: dict[str, Any], utilization: float
+) -> None:
+    model = {"config": json.loads((CONFIGS / f"{config}.json").read_text())}
+    gpu = {"total_mib": 24146}
+    _, (reported, looked_at) = answered(
+        capsys,
+        [
+            {"gpu": gpu, "model": model, "vllm": changes},
+            {"gpu": gpu | {"free_mib": 24_000}, "model": model, "vllm": changes},
+        ],
+    )
+    assert reported["gpu_memory_utilization"] == utilization
+    assert looked_at["gpu_memory_utilization"] == max(
+        utilization, 0.92 if "gpu_memory_utilization" not in changes else 0
+    )
+
+
 def told(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Any of these fields, any of them null."""
     return st.fixed_dictionaries({}, optional={name: st.one_of(st.none(), values) for name, values in fields.items()})
