@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from gpu_tui.view.latency import FEW_P95, gaps_name, ms
 from gpu_tui.view.spans import Line, plain
+from gpu_tui.view.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
 MODES = (
     ("both", "LLM, then STT", "each by itself: what they deliver alone"),
@@ -80,6 +81,64 @@ def voice_summary(voice: Any) -> list[Line]:
         tone = "ok" if kept == voice.n else "bad"
         sign = "✓" if kept == voice.n else "✗"
         lines.append([(f"{sign} {kept} of {voice.n} within the budget of {ms(voice.budget_ms)} ms", tone)])
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsPlot:
+    """Turns as stacked bars, read by a cursor; beside `gpu_tui.view.plots.Plot`."""
+
+    turns: tuple[Any, ...]
+    """Shape `gpu_tui.bench.shapes.VoiceTurn`."""
+    budget_ms: float | None = None
+    simulated: bool = False
+    at: int = -1
+    """Which turn the cursor is at; -1: none."""
+    title: str = "voice turns"
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not self.turns
+
+    def xs(self) -> list[float]:
+        """Where the cursor can stand."""
+        return [float(i) for i in range(len(self.turns))]
+
+    def read_at(self, i: int) -> TurnsPlot:
+        """The same with the cursor at the i-th turn; without one elsewhere."""
+        return replace(self, at=i) if 0 <= i < len(self.turns) else self
+
+    def reading(self) -> str:
+        """The turn under the cursor in words."""
+        if not 0 <= self.at < len(self.turns):
+            return ""
+        turn = self.turns[self.at]
+        if turn.error is not None:
+            return f"turn {turn.index + 1}: failed, {clean(turn.error, 80)}"
+        stages = [(name, getattr(turn, field)) for field, name, *_ in (*_STAGES, _LAST)]
+        words = " + ".join(f"{name} {'?' if value is None else ms(value)}" for name, value in stages)
+        if turn.total_ms is None:
+            return f"turn {turn.index + 1}: {words} ms; no total"
+        told = f"turn {turn.index + 1}: {words} = {ms(turn.total_ms)} ms"
+        if self.budget_ms is None:
+            return told
+        return f"{told}, {'above' if turn.total_ms > self.budget_ms else 'within'} the budget of {ms(self.budget_ms)}"
+
+
+def turns_chart(plot: TurnsPlot, width: int, height: int) -> list[Line]:
+    """The newest bars that there is room for, or those up to the cursor, which ``▸`` marks.
+
+    Args:
+        plot: what to draw.
+        width: cells of a row.
+        height: rows, the legend included.
+    """
+    last = max(plot.at + 1, height - 1) if plot.at >= 0 else len(plot.turns)
+    lines = voice_bars(plot.turns[:last], plot.budget_ms, width, height)
+    number = plot.at - max(0, min(last, len(plot.turns)) - (height - 1)) + 1
+    if lines and plot.at >= 0:
+        lines[number] = [("▸", "strong"), (plain(lines[number][:1])[1:], "strong"), *lines[number][1:]]
     return lines
 
 

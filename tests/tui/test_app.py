@@ -603,7 +603,13 @@ async def test_voice_turns_come_first_and_the_plots_after_them() -> None:
         assert "first sentence" in words(app, LatencyPlot)
         await pilot.press("b")
         await pilot.pause(0.2)
-        assert app.screen is app.main, "turns have no plot, and nothing else was measured"
+        assert isinstance(app.screen, PlotScreen)
+        assert "voice turns" in str(app.screen.query_one(".plot-box").border_title)
+        await pilot.press("right")
+        await pilot.pause()
+        drawn = "\n".join(plain(line) for line in app.screen.query_one(LatencyPlot).draw(100, 20))
+        assert "▸  1" in drawn
+        assert app.screen.query_one(Reading).text.startswith("turn 1: STT ")
 
 
 async def test_the_history_of_an_instance_is_its_own_whichever_restarts() -> None:

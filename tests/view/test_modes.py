@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gpu_tui.bench.plan import Mode
 from gpu_tui.bench.shapes import Figure, Interference, LlmResult, Ratio, Together, VoiceResult, VoiceTurn
-from gpu_tui.view.modes import MODES, interference_lines, voice_bars, voice_summary
+from gpu_tui.view.modes import MODES, TurnsPlot, interference_lines, turns_chart, voice_bars, voice_summary
 from gpu_tui.view.spans import plain
 
 stages = st.one_of(st.none(), st.floats(0, 5000))
@@ -46,6 +46,36 @@ def test_a_bar_is_as_long_as_its_stages_and_marks_the_budget() -> None:
     assert "|" not in plain(voice_bars([turn], None, 92, 5)[0])
     failed = VoiceTurn(index=1, error="stt_timeout")
     assert "failed: stt_timeout" in plain(voice_bars([failed], None, 92, 5)[1])
+
+
+def turn(index: int, total: float | None = 400.0, error: str | None = None) -> VoiceTurn:
+    return VoiceTurn(index=index, stt_ms=100, first_token_ms=200, first_sentence_ms=100, total_ms=total, error=error)
+
+
+@given(st.integers(1, 40), st.integers(0, 39), st.integers(2, 20))
+def test_the_cursor_marks_the_turn_that_it_reads(count: int, at: int, height: int) -> None:
+    plot = TurnsPlot(tuple(turn(i) for i in range(count))).read_at(at)
+    lines = [plain(line) for line in turns_chart(plot, 92, height)]
+    marked = [int(line[1:4]) for line in lines if line.startswith("▸")]
+    assert len(lines) <= height
+    assert marked == ([at + 1] if at < count else [])
+    if marked:
+        assert plot.reading().startswith(f"turn {at + 1}: ")
+
+
+def test_a_turn_is_read_with_its_stages_and_the_budget() -> None:
+    turns = (turn(0), turn(1, None), turn(2, error="stt_timeout"))
+    plot = TurnsPlot(turns, 300.0)
+    assert plot.reading() == ""
+    assert plot.xs() == [0.0, 1.0, 2.0]
+    assert plot.read_at(0).reading() == (
+        "turn 1: STT 100 + first token 200 + first sentence 100 = 400 ms, above the budget of 300"
+    )
+    assert plot.read_at(1).reading().endswith("no total")
+    assert plot.read_at(2).reading() == "turn 3: failed, stt_timeout"
+    assert TurnsPlot(turns, 400.0).read_at(0).reading().endswith("within the budget of 400")
+    assert TurnsPlot(turns).read_at(0).reading().endswith("= 400 ms")
+    assert TurnsPlot(()).empty
 
 
 def test_the_summary_tells_the_budget_only_when_there_is_one() -> None:

@@ -11,13 +11,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from gpu_tui.tui.widgets.panel import Panel
-from gpu_tui.tui.widgets.plot import LatencyPlot
-from gpu_tui.view.machine import MachinePlot
-from gpu_tui.view.plots import Plot
+from gpu_tui.tui.widgets.plot import AnyPlot, LatencyPlot
 from gpu_tui.view.spans import Line, wrap
-
-AnyPlot = Plot | MachinePlot
-"""What this screen shows."""
 
 
 class Reading(Panel):

@@ -12,10 +12,10 @@ from textual.geometry import Size
 from textual.widgets import Button, Label
 
 from gpu_tui.tui.widgets.panel import Panel
-from gpu_tui.tui.widgets.plot import LatencyPlot
+from gpu_tui.tui.widgets.plot import AnyPlot, LatencyPlot
 from gpu_tui.view.latency import errors, figure, gaps_name, heading, ms, progress_bar
 from gpu_tui.view.machine import MachinePlot, phase_lines
-from gpu_tui.view.modes import interference_lines, voice_summary
+from gpu_tui.view.modes import TurnsPlot, interference_lines, voice_summary
 from gpu_tui.view.plots import PLOTS, Level, Plot
 from gpu_tui.view.spans import Line, wrap
 from gpu_tui.view.text import clean
@@ -53,10 +53,13 @@ class RunView:
         return self.state in ("asking", "running")
 
 
-def run_plots(run: RunView) -> list[Plot | MachinePlot]:
+def run_plots(run: RunView) -> list[AnyPlot]:
     """What a run's plots show, what it is about first; empty ones are left out."""
+    voice = run.summary.voice if run.summary is not None else None
+    turns = TurnsPlot(run.turns, voice.budget_ms if voice is not None else None, simulated=run.simulated)
     requests = [replace(make(run.requests, run.levels), simulated=run.simulated) for make in PLOTS]
-    plots: list[Plot | MachinePlot] = [plot for plot in requests if not plot.empty]
+    plots: list[AnyPlot] = [turns] if run.turns else []
+    plots += [plot for plot in requests if not plot.empty]
     summary = run.summary
     if summary is not None and summary.machine_series is not None:
         machine = MachinePlot(summary.machine_series, simulated=summary.machine_series.simulated)
@@ -257,15 +260,10 @@ class LatencyPanel(Vertical):
         plot = plots[self._which % len(plots)] if plots else None
         return "" if plot is None else plot.title
 
-    def _plots(self) -> list[Plot | MachinePlot | None]:
-        """None stands for the voice turns, which have bars of their own."""
-        first: list[Plot | MachinePlot | None] = [None] if self._run.turns else []
-        return [*first, *run_plots(self._run), *(plot for plot in self._runs if not plot.empty)]
+    def _plots(self) -> list[AnyPlot]:
+        return [*run_plots(self._run), *(plot for plot in self._runs if not plot.empty)]
 
     def _plot(self) -> None:
-        run, plots = self._run, self._plots()
+        plots = self._plots()
         plot = plots[self._which % len(plots)] if plots else None
-        widget = self.query_one(LatencyPlot)
-        widget.show(plot)
-        voice = run.summary.voice if run.summary else None
-        widget.show_turns(run.turns if plot is None else (), voice.budget_ms if voice else None)
+        self.query_one(LatencyPlot).show(plot)

@@ -7,19 +7,18 @@ a tenth of a second once. Its colours are not used: markers tell the series apar
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.binding import Binding
 
 from gpu_tui.tui.widgets.panel import Panel
 from gpu_tui.view.machine import MachinePlot, machine_chart
-from gpu_tui.view.modes import voice_bars
+from gpu_tui.view.modes import TurnsPlot, turns_chart
 from gpu_tui.view.plots import Level, Plot
 from gpu_tui.view.spans import Line, plain
 
-if TYPE_CHECKING:
-    from gpu_tui.bench.shapes import VoiceTurn
+AnyPlot = Plot | MachinePlot | TurnsPlot
+"""What is drawn here."""
 
 
 class LatencyPlot(Panel):
@@ -30,30 +29,23 @@ class LatencyPlot(Panel):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._plot: Plot | MachinePlot | None = None
-        self._turns: tuple[VoiceTurn, ...] = ()
-        self._budget_ms: float | None = None
+        self._plot: AnyPlot | None = None
         self._plotted: tuple[tuple[int, int, Plot], list[Line]] | None = None
 
-    def show(self, plot: Plot | MachinePlot | None) -> None:
+    def show(self, plot: AnyPlot | None) -> None:
         """Draw this plot."""
         self._plot = plot
         self.redraw()
 
-    def show_turns(self, turns: Sequence[VoiceTurn], budget_ms: float | None) -> None:
-        """Draw voice turns instead, when there are any."""
-        self._turns, self._budget_ms = tuple(turns), budget_ms
-        self.redraw()
-
     def draw(self, width: int, height: int) -> list[Line]:
         """The plot, or a word where there is none."""
-        if self._turns:
-            return voice_bars(self._turns, self._budget_ms, width, height)
         plot = self._plot
         if plot is None or plot.empty:
             return [[("nothing measured yet: r runs", "dim")]] if self.screen.has_class("-compact") else []
         if isinstance(plot, MachinePlot):
             return machine_chart(plot, width, height)
+        if isinstance(plot, TurnsPlot):
+            return turns_chart(plot, width, height)
         if width < self.MIN_SIZE[0] or height < self.MIN_SIZE[1]:
             return []
         key = (width, height, plot)
