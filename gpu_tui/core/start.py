@@ -15,7 +15,7 @@ from gpu_tui.core.kv_layout import KvLayout
 from gpu_tui.core.kv_pages import kv_layout
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.origins import Origin, OriginKind, weakest
-from gpu_tui.core.start_terms import StartOptions, Term, TermName, terms_of
+from gpu_tui.core.start_terms import GIVEN_PRECISION, StartOptions, Term, TermName, terms_of
 from gpu_tui.core.vllm_version import TokenRule
 from gpu_tui.units import GIB, MIB
 
@@ -87,7 +87,7 @@ class Prediction:
     max_concurrency: float | None = None
     largest_max_model_len: int | None = None
     fails_anyway: bool = False
-    """No end of the band holds one request: it does not start, though it may be open how it fails."""
+    """No end of the band holds one request: only how it fails may be open."""
 
     @property
     def call(self) -> Call:
@@ -255,7 +255,9 @@ def _figures(
     tokens_band = None
     if layout is not None:
         override = start.options.num_gpu_blocks_override
-        blocks, least, most = (override or layout.num_blocks(size) for size in (middle, low, high))
+        # A pinned size that somebody tells of may be a log's, of two decimals.
+        off = GIVEN_PRECISION // 2 if start.options.reported and start.options.kv_cache_memory_bytes is not None else 0
+        blocks, least, most = (override or layout.num_blocks(size) for size in (middle, low - off, high + off))
         tokens = layout.tokens(blocks, length)
         tokens_band = _token_band(layout, start.options, (least, most), length)
         concurrency = None if length is None else layout.concurrency(blocks, length)
@@ -280,10 +282,7 @@ def _figures(
 def _token_band(
     layout: KvLayout, options: StartOptions, blocks: tuple[int, int], length: int | None
 ) -> tuple[int, int] | None:
-    """Tokens at both ends of the band, over both ways of keeping states where nobody says if prefixes are cached.
-
-    Where no release is told, also over both ways of counting several block tables.
-    """
+    """Tokens at both ends of the band, over the ways of keeping states and of counting tables that may be meant."""
     layouts = [layout]
     if options.cache.prefix_caching is None:
         layouts += [layout.with_state_blocks(count + options.cache.speculative_tokens) for count in (1, 2)]

@@ -4,8 +4,8 @@
 its log tells, with the weights alone, with the config alone; the first two also without its release. Truths are what
 vLLM printed and how it ended. Nothing here passes or fails; `tests/core/test_sample.py` holds the figures to a floor.
 
-Most constants were fitted to these starts. What speaks for others are the figures *without the case*: how many truths
-lie in a band whose width was set by all other starts, or by those of other families.
+Most constants were fitted to these starts; the figures *without the case* speak for others: truths in bands whose
+width all other starts set, or those of other families.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gpu_tui.config import Settings
 from gpu_tui.core.books import keep_books
 from gpu_tui.core.planning import Judgement, judge
 from gpu_tui.core.services import Classifier
+from gpu_tui.core.start import Prediction
 from gpu_tui.errors import GpuTuiError
 from gpu_tui.units import GIB
 from gpu_tui.wiring.machine import model_need
@@ -75,7 +76,7 @@ class Start:
 
 
 def starts() -> list[Start]:
-    """All of the sample."""
+    """The whole sample."""
     return [Start(json.loads(line)) for line in (HERE / "data" / "starts.jsonl").read_text().splitlines()]
 
 
@@ -181,9 +182,8 @@ def left_out(rows: list[Cache], *, families: bool) -> int:
     return inside
 
 
-def token_errors() -> list[tuple[str, float]]:
-    """(id, relative error) of the tokens, given the bytes of the cache."""
-    rows = []
+def token_starts() -> Iterator[tuple[Start, int, Prediction]]:
+    """Starts that printed cache and tokens (or blocks of 16), predicted from the cache's bytes, and those tokens."""
     for start in starts():
         truth = start.row["truth"]
         true = truth.get("kv_tokens") or (truth["num_blocks"] * 16 if "num_blocks" in truth else None)
@@ -192,10 +192,25 @@ def token_errors() -> list[tuple[str, float]]:
         raw = start.raw("weights only")
         raw["vllm"]["kv_cache_memory_bytes"] = round(truth["kv_gib"] * GIB)
         raw["model"].setdefault("weights_mib", 1)
-        tokens = judged(raw).prediction.kv_tokens
-        if tokens is not None:
-            rows.append((start.row["id"], tokens / true - 1))
-    return rows
+        yield start, true, judged(raw).prediction
+
+
+def token_errors() -> list[tuple[str, float]]:
+    """(id, relative error) of the tokens, given the bytes of the cache."""
+    return [
+        (start.row["id"], found.kv_tokens / true - 1)
+        for start, true, found in token_starts()
+        if found.kv_tokens is not None
+    ]
+
+
+def token_bands() -> list[tuple[str, int, int, int]]:
+    """(id, low, high, true) of the tokens, given the bytes of the cache."""
+    return [
+        (start.row["id"], *found.kv_tokens_band, true)
+        for start, true, found in token_starts()
+        if found.kv_tokens_band is not None
+    ]
 
 
 def speed(seconds: float = 1.0) -> tuple[float, float]:
@@ -264,15 +279,15 @@ def main(verbose: bool) -> None:
             for miss in misses if verbose or only_known else []:
                 print(f"    miss {miss}")
         print_caches(caches(level), verbose)
-    tokens = token_errors()
+    tokens, bands = token_errors(), token_bands()
     near = sum(abs(error) <= 0.01 for _, error in tokens)
     print(
         f"\ntokens given the cache's bytes, n={len(tokens)}: median error "
-        f"{100 * median(abs(e) for _, e in tokens):.3f} %, within 1 %: {share(near, len(tokens))}"
+        f"{100 * median(abs(e) for _, e in tokens):.3f} %, within 1 %: {share(near, len(tokens))}, "
+        f"inside the band: {share(sum(low <= true <= high for _, low, high, true in bands), len(bands))}"
     )
-    for name, error in tokens:
-        if abs(error) > 0.01:
-            print(f"  {name}: {100 * error:+.2f} %")
+    for name, error in (pair for pair in tokens if abs(pair[1]) > 0.01):
+        print(f"  {name}: {100 * error:+.2f} %")
     one, whole = speed()
     print(
         f"\nspeed, by CPU time: {one:,.0f} predictions a second of one model, "
