@@ -261,8 +261,8 @@ def main() -> None:
         if name not in known:
             raise SystemExit(f"There is no picture {name!r}. There are {', '.join(known)}.")
         picture = known[name]
-        # The journal of whoever draws is nobody's business here.
-        os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="gpu-tui-pictures-")
+        # The journal and the peaks of whoever draws are nobody's business here.
+        os.environ["XDG_DATA_HOME"] = os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="gpu-tui-pictures-")
         svg = asyncio.run(draw(picture))
         (folder / f"{picture.name}.svg").write_text(svg, encoding="utf-8", newline="\n")
         (folder / f"{picture.name}.png").write_bytes(to_png(svg))
