@@ -608,7 +608,7 @@ async def test_voice_turns_come_first_and_the_plots_after_them() -> None:
         await pilot.press("right")
         await pilot.pause()
         drawn = "\n".join(plain(line) for line in app.screen.query_one(LatencyPlot).draw(100, 20))
-        assert "▸  1" in drawn
+        assert "▸ 1 " in drawn
         assert app.screen.query_one(Reading).text.startswith("turn 1: STT ")
 
 
