@@ -150,7 +150,7 @@ _SINCE_V1 = (
     "GlmMoe",
     "GptOss",
     "GraniteMoeHybrid",
-    "Hunyuan",
+    "HunYuan",
     "KimiLinear",
     "KimiK",
     "Lfm2",
