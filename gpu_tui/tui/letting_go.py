@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from textual._styles_cache import StylesCache
 
-MOST_KEPT = 128
+MOST_KEPT = 64
 """A screen of ours has 25 to 40; to work their colours out again costs microseconds."""
 
 

@@ -73,10 +73,11 @@ async def test_a_day_with_the_explorer_open(hours: int, tmp_path: Path, capsys: 
     assert box.put_in == source.reads == box.taken + box.replaced
     assert box.taken > 50
     assert source.closed
-    # Caches of lines drawn and of who processes are fill over hours; by noon they are as full as they get.
-    assert flat(figures[1:], 24, 90_000) == "", grown(counted[1], counted[-1])
+    # Who processes are is remembered of the latest 4,096, three times over: full after ten to sixteen of these hours.
+    assert flat(figures[1:], 24, 60_000) == "", grown(counted[1], counted[-1])
     if hours == 24:
         assert flat(figures[4:], 8, 30_000) == "", grown(counted[4], counted[-1])
+        assert flat(figures[5:], 6, 15_000) == "", grown(counted[5], counted[-1])
     recording = Recording(file)
     try:
         assert len(recording) == source.reads
