@@ -23,6 +23,9 @@ from gpu_tui.units import GIB
 DEFAULT_SINCE_0_20 = 0.92
 """Nobody types this utilization: a start that has it runs a release whose default it is."""
 
+V0_PICTURE_TOKENS = 5120
+"""V0's least batch for multimodal models (`_MULTIMODAL_MODEL_MAX_NUM_BATCHED_TOKENS`)."""
+
 NEWEST_NAME = ".".join(map(str, NEWEST))
 
 
@@ -153,6 +156,8 @@ def start_options(inputs: StartInputs, gpu_name: str | None, total_bytes: int | 
     old = _may_be_old(inputs, rules)
     length = inputs.max_model_len or (inputs.facts.max_model_len if inputs.facts is not None else None)
     tokens, rows = default_batch(gpu_name, total_bytes, length, accounting_of("V0") if old else rules)
+    if (old or rules.v0) and inputs.facts is not None and inputs.facts.multimodal:
+        tokens = max(tokens, V0_PICTURE_TOKENS)
     tokens = inputs.max_num_batched_tokens or tokens
     cache = CacheOptions(
         tensor_parallel_size=inputs.tensor_parallel_size or 1,

@@ -15,6 +15,7 @@ from gpu_tui.core.model_config import facts_from_config
 from gpu_tui.core.model_facts import ModelFacts
 from gpu_tui.core.model_families import since_v1
 from gpu_tui.core.start_activation import DRAWN_COPIES, MASKED_COPIES, SORTED_COPIES, Peak, peak, sampler_copies
+from gpu_tui.core.start_inputs import V0_PICTURE_TOKENS, StartInputs, start_options
 from gpu_tui.core.start_outside import AUTOTUNED, outside_torch
 from gpu_tui.core.vllm_version import accounting_of
 from gpu_tui.units import GIB
@@ -149,3 +150,14 @@ def test_what_only_v1_serves() -> None:
     assert not since_v1("Qwen2ForCausalLM")
     assert not since_v1("LlamaForCausalLM")
     assert not since_v1(None)
+
+
+def test_v0_gives_pictures_a_batch_of_their_size() -> None:
+    def tokens(name: str, version: str, **told: int) -> int:
+        inputs = StartInputs(facts=facts_of(name), version=version, max_model_len=4096, **told)
+        return start_options(inputs, "NVIDIA L4", 22 * GIB).cache.max_num_batched_tokens
+
+    assert tokens("qwen2.5-vl-7b", "0.6.6") == V0_PICTURE_TOKENS
+    assert tokens("qwen2.5-vl-7b", "0.6.6", max_num_batched_tokens=4096) == 4096
+    assert tokens("qwen2.5-7b", "0.6.6") == 4096
+    assert tokens("qwen2.5-vl-7b", "0.9.2") == 2048
