@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -50,9 +51,12 @@ class Told:
         self.closed = True
 
 
+_loaded = cache(load_scenario)
+
+
 def scenario_at(name: str, clock: ManualClock, t_s: float = 0.0) -> Snapshot:
     """A shipped machine at a second of its story, stamped by the clock."""
-    seen = snapshot_at(load_scenario(name), t_s, 0)
+    seen = snapshot_at(_loaded(name), t_s, 0)
     source = "demo" if name == "kloros" else "scenario"
     return replace(seen, taken_at=clock.wall(), taken_monotonic=clock.monotonic(), source=source)
 

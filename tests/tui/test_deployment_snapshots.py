@@ -10,6 +10,7 @@ import pytest
 import textual
 
 from tests.tui.harness import follow_story, make_app
+from tests.tui.test_deployments import settled
 
 pytestmark = pytest.mark.skipif(
     textual.__version__ != "8.2.8", reason="pictures are drawn by Textual 8.2.8, the version of constraints.txt"
@@ -37,14 +38,14 @@ async def follow(pilot: Any, scenario: str, until_s: float, keys: tuple[str, ...
     app.telemetry.close()
     await pilot.press(keys[0])  # first, so that no toast lies over it
     follow_story(app, scenario, until_s)
-    await pilot.pause()
+    await settled(app, pilot)
     app.telemetry.last_seen = app.clock.monotonic()
     app.show_machine()
     await pilot.press(*keys[1:])
     app.clear_notifications()
     while app.advice.pending:
         await pilot.pause(0.02)
-    await pilot.pause(0.1)
+    await settled(app, pilot)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -45,8 +45,17 @@ async def ready(app: GpuTuiApp, pilot: Pilot[None]) -> None:
 async def at(app: GpuTuiApp, pilot: Pilot[None], scenario: str, second: float, since: float) -> None:
     """Follow the story to this second."""
     follow_story(app, scenario, second, since)
-    await pilot.pause()
-    await pilot.pause()
+    await settled(app, pilot)
+
+
+async def settled(app: GpuTuiApp, pilot: Pilot[None]) -> None:
+    """Until all that was delivered is told and shown."""
+    for _ in range(1000):
+        await pilot.pause()
+        if not app.deploying._told and app.letterbox._waiting is None and app._message_queue.empty():
+            await pilot.pause()
+            return
+    raise AssertionError("it is still being told")
 
 
 def toasts(app: GpuTuiApp) -> list[str]:
@@ -157,7 +166,7 @@ async def test_the_screen_shows_phases_memory_and_cause_and_follows(size: tuple[
         ):
             assert words in " ".join(text.split())
         await pilot.press("down")
-        await pilot.pause()
+        await settled(app, pilot)
         assert "serving                 28 s" in detail(app)
         await at(app, pilot, "deploy", 185, 166)
         assert len(rows(app)) == 4
@@ -174,7 +183,7 @@ async def test_help_and_palette_offer_it() -> None:
         offered = {command.title: command for command in app.get_system_commands(app.main)}
         assert "(D)" in offered["Deployments"].help
         await offered["Deployments"].callback()
-        await pilot.pause()
+        await settled(app, pilot)
         assert isinstance(app.screen, DeploymentsScreen)
 
 
@@ -187,8 +196,7 @@ async def test_turning_to_another_machine_forgets_the_starts_of_the_first() -> N
         generation = app.telemetry.generation
         app.telemetry._generation += 1
         follow_story(app, "kloros", 0)
-        await pilot.pause()
-        await pilot.pause()
+        await settled(app, pilot)
         assert app.deploying._generation == generation + 1
         assert not line(app).display
         shown = app.deploying.shown
@@ -225,7 +233,7 @@ async def moved(app: GpuTuiApp, pilot: Pilot[None], second: float) -> None:
         await pilot.pause(0.02)
         shown = app.deploying.shown
         if shown is not None and abs(shown.at_s - BEGUN - second) < 0.6:
-            await pilot.pause()
+            await settled(app, pilot)
             return
     raise AssertionError(f"never at {second}: {shown and shown.at_s - BEGUN}")
 
@@ -241,7 +249,7 @@ async def test_in_a_replay_a_jump_finds_what_was_before_it_and_tells_no_toast(pa
         assert toasts(app) == []
         assert "! HANDS OFF kloros, ollama" in drawn(line(app), 120)
         await pilot.press("D")
-        await pilot.pause()
+        await settled(app, pilot)
         assert "of a SIMULATED machine, deploy, replay deploy.rec" in str(app.screen.query_one(".dialog").border_title)
         assert "its phases follow from processes and memory alone" in detail(app)
         await pilot.press("escape")
@@ -269,6 +277,7 @@ async def test_a_replay_that_plays_passes_no_start_by(past: Path) -> None:
             await pilot.pause(0.02)
             shown = app.deploying.shown
             if shown is not None and shown.at_s >= BEGUN + 110:
+                await settled(app, pilot)
                 break
         assert shown is not None
         starts = {one.who.pid: one for one in (*shown.watched.past, *shown.watched.now)}
@@ -306,7 +315,10 @@ async def test_kept_starts_are_listed_and_read() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(app, pilot)
         await pilot.press("D", "h")
-        await pilot.pause(0.1)
+        for _ in range(500):
+            await pilot.pause(0.02)
+            if toasts(app):
+                break
         assert any("The journal keeps no start yet" in words for words in toasts(app))
         with open_deployments(app.settings, writable=True) as journal:
             journal.record(kept(1, "started"))
@@ -318,7 +330,7 @@ async def test_kept_starts_are_listed_and_read() -> None:
                 break
         assert [("✗" in text, "qwen" in text) for text in rows(app)] == [(True, True), (False, True)]
         await pilot.press("enter")
-        await pilot.pause()
+        await settled(app, pilot)
         assert isinstance(app.screen, TextDialog)
         assert "loading 28.0 s (log)" in str(app.screen.query_one(Static).render())
         await pilot.press("escape")
