@@ -20,7 +20,9 @@ def start() -> None:
 
 
 def started() -> None:
-    """Set apart what the start made, so that no later look goes through it, and look as often as usual."""
-    gc.collect()
+    """Set apart what the start made, so that no later look goes through it, and look as often as usual.
+
+    Its garbage stays too, 4,000 containers or 0.2 MB: to look for it takes 45 ms, in which no key is answered.
+    """
     gc.freeze()
     gc.set_threshold(*_USUAL)
