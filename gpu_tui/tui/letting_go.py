@@ -1,7 +1,7 @@
 """Lets go of what widgets drew that are long gone.
 
 Textual 8.2.8 remembers two colours for each `StylesCache`, and so keeps the last 1024 of them alive, each with every
-line its widget drew: a day of dialogs and toasts held 110,000 objects, 20 to 30 MiB.
+line its widget drew: a day of dialogs held 110,000 objects and 18 MiB more, two hundred large ones 28 MiB.
 """
 
 from __future__ import annotations
