@@ -13,7 +13,7 @@ def test_the_end_of_the_start_looks_for_no_garbage() -> None:
     def look(phase: str, told: dict[str, int]) -> None:
         looked.append(phase)
 
-    usual, running = gc.get_threshold(), gc.isenabled()
+    before, running = gc.get_threshold(), gc.isenabled()
     gc.disable()
     gc.callbacks.append(look)
     try:
@@ -21,13 +21,13 @@ def test_the_end_of_the_start_looks_for_no_garbage() -> None:
         assert gc.get_threshold()[0] == heap.STARTING
         heap.started()
         assert gc.get_freeze_count() > 0
-        assert gc.get_threshold() == usual
+        assert gc.get_threshold()[0] < heap.STARTING
         assert looked == []
         gc.collect()
         assert looked == ["start", "stop"], "a look is seen"
     finally:
         gc.callbacks.remove(look)
         gc.unfreeze()
-        gc.set_threshold(*usual)
+        gc.set_threshold(*before)
         if running:
             gc.enable()
