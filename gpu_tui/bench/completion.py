@@ -9,7 +9,7 @@ import msgspec
 
 from gpu_tui.bench.client import ProbeFailure, told
 from gpu_tui.bench.sse import DONE, SseDecoder, SseError
-from gpu_tui.core.timings import one_a_chunk
+from gpu_tui.core.timings import TOKENS_PER_CHUNK_TOLERANCE, one_a_chunk
 
 _TAIL = 16
 """Characters kept of what came before a chunk: a full stop and its closing quotes."""
@@ -136,8 +136,16 @@ class Reading:
 
     @property
     def hidden(self) -> int:
-        """Tokens that were counted and never sent: the thoughts of a model whose server keeps them to itself."""
-        return 0 if self._thinks_aloud else self.usage.thought
+        """Tokens that were counted and never sent: the thoughts of a model whose server keeps them to itself.
+
+        A server may also count thoughts that it sends as plain text: then the chunks bear out the whole count, or would
+        be more than the tokens that are left.
+        """
+        told, chunks = self.usage.completion_tokens or 0, len(self.chunks)
+        left = told - self.usage.thought
+        if self._thinks_aloud or one_a_chunk(told, chunks, 1) or chunks > TOKENS_PER_CHUNK_TOLERANCE * left:
+            return 0
+        return self.usage.thought
 
     def tokens(self, asked: int) -> int | None:
         """The server's count, where it can be true: more tokens than were allowed, and than there are bytes, cannot."""

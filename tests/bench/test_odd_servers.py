@@ -98,6 +98,16 @@ async def test_thoughts_that_are_sent_are_tokens_like_others(session: aiohttp.Cl
     assert (timings.output_tokens, timings.hidden_tokens, len(timings.chunks)) == (3, 0, 3)
 
 
+@pytest.mark.parametrize(("text", "tokens"), [(" x", 20), (" x x x x", 80)])
+async def test_thoughts_that_are_sent_as_plain_text_are_not_hidden(
+    session: aiohttp.ClientSession, text: str, tokens: int
+) -> None:
+    """Counted as thoughts, and sent all the same: a token a chunk, or four."""
+    said = {"completion_tokens": tokens, "completion_tokens_details": {"reasoning_tokens": tokens - 8}}
+    timings = await asked(session, saying(token(text) * 20, event({"usage": said}), DONE))
+    assert (timings.output_tokens, timings.hidden_tokens, len(timings.chunks)) == (tokens, 0, 20)
+
+
 async def test_what_keeps_a_connection_alive_behind_the_answer_is_no_part_of_it(session: aiohttp.ClientSession) -> None:
     """A server that never says [DONE], and pings until it closes."""
     pinging = saying(token(), token("x", "stop"), usage(2), *[b": ping\n\n"] * 20)
