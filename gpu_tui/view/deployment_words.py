@@ -14,7 +14,7 @@ from gpu_tui.view.text import clean
 
 NAMES = {
     DeployPhase.STOPPED: "stopped",
-    DeployPhase.RUNNING: "was running",
+    DeployPhase.RUNNING: "running",
     DeployPhase.STARTING: "process",
     DeployPhase.LOADING: "loading",
     DeployPhase.PROFILING: "profiling",
