@@ -123,6 +123,9 @@ async def test_a_side_that_fails_together_ends_the_other() -> None:
 
     async def breaking(request: Request, reply: Reply) -> None:
         works = next(asked) < 7  # a warm-up and the load alone
+        until = 0 if works else len(server.asked(CHAT)) + 3
+        while len(server.asked(CHAT)) < until:  # it fails slowly: the LLM answers meanwhile
+            await asyncio.sleep(0.005)
         await (answering({"text": "x"}) if works else answering(b"", 500))(request, reply)
 
     handlers = {**DESCRIBED, CHAT: streaming(ttft=0.01), SPEECH: breaking}
@@ -132,6 +135,8 @@ async def test_a_side_that_fails_together_ends_the_other() -> None:
     assert summary.interference.together is not None
     assert summary.interference.together.stt is not None
     assert summary.interference.together.stt.errors == {"http_500": 3}
+    assert summary.interference.together.llm is not None
+    assert summary.interference.together.llm.ttft_ms is not None
     # Beside a service that answers nothing the LLM is as good as alone: no factor of 1.00 may say otherwise.
     assert set(summary.interference.slowdown.values()) == {None}
     assert summary.reason["together"].startswith("unmeasured: the STT delivered nothing beside LLM: http_500 3")
