@@ -124,7 +124,7 @@ async def test_a_side_that_fails_together_ends_the_other() -> None:
     async def breaking(request: Request, reply: Reply) -> None:
         works = next(asked) < 7  # a warm-up and the load alone
         until = 0 if works else len(server.asked(CHAT)) + 3
-        while len(server.asked(CHAT)) < until:  # it fails slowly: the LLM answers meanwhile
+        while len(server.asked(CHAT)) < until:  # noqa: ASYNC110 - it fails slowly: the LLM answers meanwhile
             await asyncio.sleep(0.005)
         await (answering({"text": "x"}) if works else answering(b"", 500))(request, reply)
 
