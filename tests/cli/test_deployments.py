@@ -119,9 +119,7 @@ def test_a_start_is_kept_once_and_taught_from_then_on(machine: Machine, sleepers
 def test_hand_set_figures_are_offered_what_was_seen(machine: Machine, sleepers: Sleepers) -> None:
     machine.run("check", "--util", "0.5", "--max-model-len", "4096")
     plain = machine.run("check", "--util", "0.5")
-    assert (
-        "Learned from 1 start of qwen: model 3400 MiB, least KV cache 448 MiB; apply with --learned." in plain.stdout
-    )
+    assert "Learned from 1 start of qwen: model 3400 MiB, least KV cache 448 MiB; apply with --learned." in plain.stdout
     assert "fits model (5700MB)" in plain.stdout
     told = machine.told("check", "--util", "0.5", "--learned")
     assert told["learned"] == {
