@@ -89,7 +89,7 @@ def _server(snapshot: Snapshot, owner: int, parts: list[tuple[Gpu, Books, Instan
     _, book, first = parts[0]
     args, info = first.args, snapshot.processes.get(owner)
     share = args.gpu_memory_utilization if args is not None else None
-    totals = [gpu.cuda_total_bytes or gpu.total_bytes for gpu, _, _ in parts]
+    totals = [_cuda_total(gpu) for gpu, _, _ in parts]
     planned = None
     if share is not None and None not in totals:
         planned = sum(allocation(total, share) for total in totals if total is not None)
@@ -107,6 +107,13 @@ def _server(snapshot: Snapshot, owner: int, parts: list[tuple[Gpu, Books, Instan
         planned_bytes=planned,
         used_bytes=None if None in sizes else sum(size for size in sizes if size is not None),
     )
+
+
+def _cuda_total(gpu: Gpu) -> int | None:
+    """The total that vLLM takes its share of, bytes: CUDA's, else NVML's − reserved."""
+    if gpu.cuda_total_bytes is not None or gpu.total_bytes is None:
+        return gpu.cuda_total_bytes
+    return gpu.total_bytes - (gpu.reserved_bytes or 0)
 
 
 def follow(

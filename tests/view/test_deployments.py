@@ -87,8 +87,8 @@ def test_a_start_in_full_while_it_goes_on() -> None:
         "loading                 28 s",
         "▸ profiling               10 s",
         "capturing graphs     to come",
-        "planned   20634 MiB",
-        "82 %, +84 MiB/s",
+        "planned   20271 MiB",
+        "83 %, +84 MiB/s",
     ):
         assert words in told
     assert "RACE" not in told
