@@ -94,7 +94,7 @@ def evaluator(
     clock: ManualClock | None = None,
 ) -> Evaluator:
     return Evaluator(
-        FakeSource(seen), bench or FakeBench(), settings, need_for=lambda _: ModelNeed(), clock=clock or ManualClock()
+        FakeSource(seen), bench or FakeBench(), settings, need_for=lambda *_: ModelNeed(), clock=clock or ManualClock()
     )
 
 
@@ -454,7 +454,7 @@ def test_a_state_is_judged_as_the_machine_it_was_taken_from(
 
 def test_closing_closes_the_source() -> None:
     source = FakeSource(KLOROS)
-    Evaluator(source, FakeBench(), Settings(), need_for=lambda _: ModelNeed(), clock=ManualClock()).close()
+    Evaluator(source, FakeBench(), Settings(), need_for=lambda *_: ModelNeed(), clock=ManualClock()).close()
     assert source.closed
 
 

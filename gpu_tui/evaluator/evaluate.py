@@ -47,7 +47,7 @@ class Evaluator:
         bench: Bench,
         settings: Settings,
         *,
-        need_for: Callable[[Snapshot | None], ModelNeed],
+        need_for: Callable[[Snapshot | None, Gpu | None, Books | None], ModelNeed],
         clock: Clock,
     ) -> None:
         """Nothing is read or measured yet.
@@ -56,7 +56,7 @@ class Evaluator:
             source: the machine. Its `read` must come back in bounded time.
             bench: measures the live services.
             settings: bounds, weights and targets, service rules, the choice of GPU and instance.
-            need_for: what the model takes, given the machine (None: it cannot be read).
+            need_for: what the model takes, given the machine, the GPU and its books (None: they cannot be read).
             clock: for durations.
         """
         self._source = source
@@ -65,7 +65,7 @@ class Evaluator:
         self._need_for = need_for
         self._clock = clock
         self._rules = Classifier(settings.services)
-        self._last: Snapshot | None = None
+        self._last: _Seen | None = None
 
     def evaluate(self, candidate: Mapping[str, Any]) -> Result:
         """Judge and, if it would hold, measure one candidate. A machine that cannot be read gives ``unmeasured``.
@@ -97,7 +97,7 @@ class Evaluator:
         if isinstance(seen, str):
             memory_pct = None
         else:
-            memory_pct = planned_memory_pct(evaluate(share, seen.books, self._need_for(seen.snapshot)))
+            memory_pct = planned_memory_pct(evaluate(share, seen.books, self._need(seen)))
         latencies = [_latency(result, kind) for kind in ("stt", "llm")]
         oom = bool(result.get("oom_events"))
         return self._score(latencies[0], latencies[1], result.get("concurrent_capacity"), oom, memory_pct)
@@ -129,7 +129,7 @@ class Evaluator:
         share = parse_candidate({"vllm_memory_util": u}).vllm_memory_util
         told = self.get_gpu_state() if gpu_state is None else gpu_state
         books = state.books_of(told, {rule.name for rule in self._settings.services if rule.restarts})
-        need = self._need_for(self._last)
+        need = self._need(self._last)
         if not 0 < share <= 1:
             judged = state.validation(1.0, books, need)
             return judged | {
@@ -150,7 +150,6 @@ class Evaluator:
             snapshot = self._source.read()
         except SourceUnavailable as error:
             return str(error)
-        self._last = snapshot
         gpu, restarts = self._settings.gpu, self._settings.restarts
         gpus = choice.choose_gpus(snapshot, self._rules, None if gpu == choice.ALL else gpu, restarts)
         fault = choice.blocking_fault(gpus[0])
@@ -158,7 +157,11 @@ class Evaluator:
             return f"{fault.message} {fault.remedy}".rstrip()
         books = keep_books(snapshot, gpus[0], self._rules, restarts)
         choice.require_chosen(snapshot, self._rules, (books,), restarts)
-        return _Seen(snapshot=snapshot, gpu=gpus[0], books=books)
+        self._last = _Seen(snapshot=snapshot, gpu=gpus[0], books=books)
+        return self._last
+
+    def _need(self, seen: _Seen | None) -> ModelNeed:
+        return self._need_for(None, None, None) if seen is None else self._need_for(seen.snapshot, seen.gpu, seen.books)
 
     def _evaluate(self, asked: Candidate) -> Result:
         blank = Result(
@@ -177,7 +180,7 @@ class Evaluator:
         seen = self._look()
         if isinstance(seen, str):
             return replace(blank, status=ResultStatus.UNMEASURED, validation_reason=seen)
-        report = evaluate(asked.vllm_memory_util, seen.books, self._need_for(seen.snapshot))
+        report = evaluate(asked.vllm_memory_util, seen.books, self._need(seen))
         capacity = by_free_memory(report)
         judged = replace(
             blank,

@@ -10,12 +10,15 @@ from gpu_tui import evaluator
 from gpu_tui.clock import Clock, ManualClock, SystemClock
 from gpu_tui.config import Settings
 from gpu_tui.core.books import Books
-from gpu_tui.core.snapshot import Snapshot
+from gpu_tui.core.checks import ModelNeed
+from gpu_tui.core.snapshot import Gpu, Snapshot
+from gpu_tui.core.start_inputs import StartInputs
 from gpu_tui.errors import EndpointError, GpuTuiError
 from gpu_tui.evaluator import Result
 from gpu_tui.ports import BenchResult, TelemetrySource
 from gpu_tui.wiring.machine import Options, load_settings, model_need, open_source, read_once
 from gpu_tui.wiring.measuring import bench_result, demo_servers, measure_plan
+from gpu_tui.wiring.planning import means_running, planned_start
 
 if TYPE_CHECKING:
     from gpu_tui.bench.demo import DemoAddresses
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from gpu_tui.bench.plan import MeasurePlan
 
     _Measured = tuple[Snapshot, Books, Summary, list[RequestDone]]
+
+
+REFRESH_S = 30.0
+"""How often the running server's model is looked at again."""
 
 
 class _BoundedSource:
@@ -37,6 +44,36 @@ class _BoundedSource:
 
     def close(self) -> None:
         self._source.close()
+
+
+class _Needs:
+    """What the planned model takes, as `check` and the explorer reckon it.
+
+    What the running server tells is kept for `REFRESH_S`: an optimizer asks for every candidate.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._known: tuple[tuple[int, float | None], float, StartInputs | None] | None = None
+
+    def __call__(self, snapshot: Snapshot | None, gpu: Gpu | None, books: Books | None) -> ModelNeed:
+        base = model_need(self._settings, snapshot)
+        if snapshot is None or gpu is None or books is None:
+            return base
+        known = self._running(snapshot, books) if means_running(self._settings, snapshot, books) else None
+        start = planned_start(self._settings, snapshot, gpu, books, base, known)
+        return base if start is None else start.need
+
+    def _running(self, snapshot: Snapshot, books: Books) -> StartInputs | None:
+        from gpu_tui.wiring.evidence import Seeker
+
+        pid = books.chosen.owner_pid if books.chosen is not None else 0
+        info = snapshot.processes.get(pid)
+        who, now = (pid, info.started_at if info is not None else None), self._clock.monotonic()
+        if self._known is None or self._known[0] != who or now - self._known[1] >= REFRESH_S:
+            self._known = (who, now, Seeker(self._clock).running(snapshot, books).inputs)
+        return self._known[2]
 
 
 class _ChildBench:
@@ -121,7 +158,7 @@ class Evaluator(evaluator.Evaluator):
             _BoundedSource(source, clock),
             self._child,
             settings,
-            need_for=lambda snapshot: model_need(settings, snapshot),
+            need_for=_Needs(settings, clock),
             clock=clock,
         )
 

@@ -30,6 +30,11 @@ def hand_set(settings: Settings, snapshot: Snapshot | None, key: str = _MODEL) -
     return kind == "flag" or (kind != "default" and not simulated)
 
 
+def means_running(settings: Settings, snapshot: Snapshot, books: Books) -> bool:
+    """Whether a question that names no model is about the one that runs here: nobody set its size by hand."""
+    return snapshot.here and books.chosen is not None and not hand_set(settings, snapshot)
+
+
 def start_inputs(
     settings: Settings, snapshot: Snapshot | None, known: StartInputs | None = None, *, asked: bool = False
 ) -> StartInputs | None:

@@ -99,4 +99,22 @@ def test_a_plain_check_of_a_machine_without_a_journal_loads_nothing_of_one(
     assert json.loads(done.stdout)["learned"] is None
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "gpu_tui.cli.learning" in loaded
-    assert not {"sqlite3", "gpu_tui.journal", "gpu_tui.wiring.learning", "gpu_tui.core.start_evidence"} & loaded
+    assert not {"sqlite3", "gpu_tui.journal", "gpu_tui.wiring.learning"} & loaded
+
+
+def test_who_names_no_model_means_the_one_that_runs(standin: StandIn, sleepers: Sleepers, tmp_path: Path) -> None:
+    """The three checks and the optimizer's take the same model; a size set by hand stands before it."""
+    serve(standin, sleepers, model(tmp_path), "--max-model-len", "4096")
+    _, asked = as_json(standin, "--util", "0.4", "--max-model-len", "4096")
+    done = check(standin, "--util", "0.4", "--json")
+    plain = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert plain["outcome"] == "started"
+    assert plain["origins"]["model_mib"]["source"] != "default"
+    for key in ("model_mib", "min_kv_cache_mib", "kv_cache_mib", "feasible", "reason"):
+        assert plain[key] == asked[key], key
+    assert as_json(standin, "--util", "0.4", "--model-mib", "5700")[1]["model_mib"] == 5700
+    script = "import gpu_tui, json; print(json.dumps(gpu_tui.Evaluator().validate_vllm_allocation(0.4)))"
+    command = [sys.executable, "-c", script]
+    told = json.loads(subprocess.run(command, env=standin.env(), capture_output=True, timeout=60, check=True).stdout)
+    assert (round(told["estimated_model_mb"], 1), told["reason"]) == (plain["model_mib"], plain["reason"])

@@ -118,6 +118,8 @@ def test_a_start_is_kept_once_and_taught_from_then_on(machine: Machine, sleepers
 
 def test_hand_set_figures_are_offered_what_was_seen(machine: Machine, sleepers: Sleepers) -> None:
     machine.run("check", "--util", "0.5", "--max-model-len", "4096")
+    assert "fits model (3400MB)" in machine.run("check", "--util", "0.5").stdout  # as its own log measured it
+    machine.stop(sleepers)  # as ExecStartPre= asks: nobody names a model, and nothing runs
     plain = machine.run("check", "--util", "0.5")
     assert "Learned from 1 start of qwen: model 3400 MiB, least KV cache 448 MiB; apply with --learned." in plain.stdout
     assert "fits model (5700MB)" in plain.stdout
@@ -133,8 +135,6 @@ def test_hand_set_figures_are_offered_what_was_seen(machine: Machine, sleepers: 
     assert (told["model_mib"], told["min_kv_cache_mib"]) == (3399.7, 448.0)
     assert told["origins"]["model_mib"]["kind"] == "measured"
     assert told["origins"]["model_mib"]["source"].startswith("learned from 1 start of ")
-    machine.stop(sleepers)  # as ExecStartPre= asks: nobody names a model, and nothing runs
-    assert "Learned from 1 start of qwen: model 3400 MiB" in machine.run("check", "--util", "0.5").stdout
 
 
 def test_with_all_measured_there_is_nothing_to_correct(machine: Machine) -> None:
@@ -175,7 +175,7 @@ def test_a_journal_that_is_none_costs_no_verdict(machine: Machine) -> None:
 
 
 def test_nothing_learned_is_told_to_who_asks(machine: Machine) -> None:
-    done = machine.run("check", "--util", "0.5", "--learned")
+    done = machine.run("check", "--util", "0.5", "--model", str(machine.model), "--learned")
     assert done.returncode in (0, 1)
     assert f"Nothing is learned of {machine.model} yet" in done.stderr
 

@@ -23,7 +23,7 @@ from gpu_tui.core.start_inputs import StartInputs, merged
 from gpu_tui.errors import SourceUnavailable, UsageError
 from gpu_tui.view.text import clean
 from gpu_tui.wiring.asking import Question, asked_inputs, asked_server
-from gpu_tui.wiring.planning import asked_utilization, plan_of
+from gpu_tui.wiring.planning import asked_utilization, means_running, plan_of
 
 if TYPE_CHECKING:
     from gpu_tui.core.what_to_type_values import RunningServer
@@ -182,15 +182,18 @@ def _cases(args: argparse.Namespace, settings: Settings, question: Question) -> 
 
 
 def _completed(known: StartInputs | None, seen: reading.Look, books: Books, gpu: Gpu) -> StartInputs | None:
-    """What is asked about; flags without a model mean the one that runs, whose start is kept in the journal."""
-    if known is None or known.facts is not None:
+    """What is asked about; without a model that is the one that runs, its start kept where flags are asked about."""
+    if known is not None and known.facts is not None:
         return known
-    if not seen.snapshot.here:
+    if not seen.snapshot.here or (known is None and not means_running(seen.settings, seen.snapshot, books)):
         return known
-    from gpu_tui.wiring.deployments import remember
     from gpu_tui.wiring.evidence import Seeker
 
     running = Seeker(seen.clock).running(seen.snapshot, books)
+    if known is None:
+        return running.inputs
+    from gpu_tui.wiring.deployments import remember
+
     for words in running.missing:
         output.note(clean(words, 400))
     notice = remember(running, seen.snapshot, books, seen.settings, gpu=gpu, clock=seen.clock)
