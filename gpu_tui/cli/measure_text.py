@@ -51,7 +51,7 @@ def summary_text(summary: Summary) -> str:
     if cost.cpu_s is not None and cost.share is not None:
         each = "" if cost.cpu_ms_per_request is None else f", {cost.cpu_ms_per_request:.1f} ms a request"
         each += "" if cost.request_share is None else f" ({cost.request_share:.2%} of its time)"
-        lines.append(f"measuring took {cost.cpu_s:.2f} s of CPU{each}, {cost.share:.1%} of a core during the load")
+        lines.append(f"measuring took {cost.cpu_s:.2f} s of CPU{each}, {cost.share:.1%} of a core")
     if summary.oom_events:
         lines.append(f"! {summary.oom_events} answers reported CUDA out of memory")
     return "\n".join(lines).strip("\n")

@@ -71,6 +71,14 @@ class Watched:
     begun: bool = False
     """A reading was taken in: whoever is new from now on was seen to begin."""
 
+    def newest_first(self) -> list[Deployment]:
+        """All, the latest start first.
+
+        A process's own start is told by the tick, so one that was there before may seem to have begun after one that
+        was seen to begin.
+        """
+        return sorted((*self.past, *self.now), key=lambda one: (one.from_birth, one.begun_s), reverse=True)
+
     def find(self, who: Identity) -> Deployment | None:
         """The deployment of this process."""
         return next((one for one in reversed((*self.past, *self.now)) if one.who.same(who)), None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from gpu_tui import wiring
 from gpu_tui.clock import ManualClock
 from gpu_tui.core.deployment import Deployment, DeployPhase, Evidence, Identity, Span
-from gpu_tui.core.deployments import Change, ChangeKind
+from gpu_tui.core.deployments import Change, ChangeKind, Watched
 from gpu_tui.core.races import Race, RaceKind
 from gpu_tui.telemetry.scenario import load_scenario, snapshot_at
 from gpu_tui.units import MIB
@@ -48,6 +50,13 @@ def made(*spans: Span, name: str = "judge", **known: object) -> Deployment:
 
 def text(lines: list[Line]) -> str:
     return "\n".join(plain(line) for line in lines)
+
+
+def test_the_latest_start_is_first_and_what_was_there_before_is_last() -> None:
+    began = [made(Span(phase=D.STARTING, start_s=at_s, evidence=Evidence.PROCESS), name=str(at_s)) for at_s in (3, 9, 5)]
+    before = replace(made(Span(phase=D.RUNNING, start_s=9.01, evidence=Evidence.PROCESS), name="old"), from_birth=False)
+    watched = Watched(now=(before, *began[1:]), past=(began[0],))
+    assert [one.name for one in watched.newest_first()] == ["9", "5", "3", "old"]
 
 
 def utc(at_s: float) -> float:

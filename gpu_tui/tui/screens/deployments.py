@@ -79,7 +79,7 @@ class DeploymentsScreen(ModalScreen[None]):
         shown = self.gpu_app.deploying.shown
         box = self.query_one(Vertical)
         box.border_title = Content(f"Deployments{self._of()}")
-        every = _every(shown)
+        every = shown.watched.newest_first() if shown is not None else []
         listed = self.query_one(OptionList)
         # The bar at the side takes its room when it comes, and a blank before it.
         width = max(20, self.query_one("#deploy-box").size.width - 3)
@@ -184,12 +184,6 @@ class DeploymentsScreen(ModalScreen[None]):
 
         lines: list[Line] = [[(line, "")] for line in detailed(stored)]
         self.app.push_screen(TextDialog(f"Deployment {stored.id}", lines))
-
-
-def _every(shown: Shown | None) -> list[Deployment]:
-    """Newest first."""
-    every = () if shown is None else (*shown.watched.past, *shown.watched.now)
-    return sorted(every, key=lambda one: one.begun_s, reverse=True)
 
 
 def _key(one: Deployment) -> str:
