@@ -208,11 +208,13 @@ def _outcome(
     report: CheckReport, start: StartModel, kv: tuple[int, int, int], gate_band: int
 ) -> tuple[Outcome | None, bool]:
     low, middle, high = kv
-    margin = report.checks[2].margin_bytes
+    margin, room = report.checks[2].margin_bytes, None
+    if start.need.fixed_kv_cache_bytes is not None and report.checks[1].margin_bytes is not None:
+        room = report.checks[1].margin_bytes + report.need.headroom_bytes
     if margin is not None:
         margin += report.need.headroom_bytes  # vLLM keeps none
         if margin < 0:
-            return Outcome.NOT_ENOUGH_FREE, margin < -10 * MIB
+            return Outcome.NOT_ENOUGH_FREE, margin < -10 * MIB or (room is not None and room < -start.below)
     least, most = start.min_kv_band
     floor = start.need.min_kv_cache_bytes
     spare = _spare(start)
@@ -221,10 +223,8 @@ def _outcome(
     if margin is None:
         # Whatever is free, a cache that cannot hold one request keeps vLLM from starting.
         return (None, False) if outcome is Outcome.STARTED else (outcome, same)
-    room = report.checks[1].margin_bytes if start.need.fixed_kv_cache_bytes is not None else None
     if room is None or outcome is not Outcome.STARTED:
         return outcome, same and margin >= gate_band
-    room += report.need.headroom_bytes
     # vLLM takes a pinned cache's word for it: what does not fit beside the others ends out of memory.
     if room < 0:
         return Outcome.NOT_ENOUGH_FREE, room < -start.below

@@ -53,7 +53,9 @@ def text(lines: list[Line]) -> str:
 
 
 def test_the_latest_start_is_first_and_what_was_there_before_is_last() -> None:
-    began = [made(Span(phase=D.STARTING, start_s=at_s, evidence=Evidence.PROCESS), name=str(at_s)) for at_s in (3, 9, 5)]
+    began = [
+        made(Span(phase=D.STARTING, start_s=at_s, evidence=Evidence.PROCESS), name=str(at_s)) for at_s in (3, 9, 5)
+    ]
     before = replace(made(Span(phase=D.RUNNING, start_s=9.01, evidence=Evidence.PROCESS), name="old"), from_birth=False)
     watched = Watched(now=(before, *began[1:]), past=(began[0],))
     assert [one.name for one in watched.newest_first()] == ["9", "5", "3", "old"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gpu_tui.core.cache_info import CacheInfo
@@ -72,6 +72,13 @@ starts = st.builds(
 )
 
 
+# A pinned cache that fits nowhere: the start gate's own doubt, where it is a few MiB short, is no way out.
+@example(
+    inputs=StartInputs(facts=model(4.0, 1), max_model_len=512, enforce_eager=False, kv_cache_memory_bytes=2 * GIB),
+    total=6000,
+    held=0.015625,
+    split=False,
+)
 @settings(max_examples=30, deadline=None)
 @given(starts, st.integers(6_000, 80_000), st.floats(0, 0.6), st.booleans())
 def test_the_zones_are_what_every_step_is_judged(inputs: StartInputs, total: int, held: float, split: bool) -> None:
