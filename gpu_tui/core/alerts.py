@@ -15,6 +15,8 @@ from gpu_tui.core.alert_rules import Finding, Growth, Rule, Signal, findings
 from gpu_tui.core.events import Event, EventKind
 from gpu_tui.core.observation import Observation
 
+ROUNDING_S = 1e-6
+"""Many short waits sum to a little less than the long one."""
 MOST_STATES = 4096
 """Alerts that are followed at once: rules × GPUs. Ours to choose; more are not looked at."""
 
@@ -138,8 +140,9 @@ class Alerts:
         if alert.frozen or alert.phase not in (Phase.PENDING, Phase.CLEARING):
             return alert
         left = alert.left_s - past
-        if left > 0:
+        if left > ROUNDING_S:
             return replace(alert, left_s=left)
+        left = min(left, 0.0)
         if alert.phase is Phase.PENDING:
             return self._raised(alert, left, now, events)
         return self._cleared(alert, left, now, events)

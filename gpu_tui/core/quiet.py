@@ -13,7 +13,7 @@ STEADY_BYTES = 64 * MIB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quiet:
-    """The longest steady stretch that reaches up to the last reading."""
+    """The steady stretch that reaches up to the last reading; it began with the reading that ended the one before."""
 
     since_s: float
     last_s: float

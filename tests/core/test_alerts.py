@@ -75,6 +75,7 @@ def test_flapping_above_the_clear_level_never_raises_twice(one: Rule, values: li
     assert kinds in ([], [RAISED])
 
 
+@example(one=rule(for_s=1.0), steps=[(1, 81), (1, None)], splits=[3] + [1] * 39)  # 3 × ⅓ s, less a rounding
 @given(one=rules, steps=streams, splits=st.lists(st.integers(1, 10), min_size=40, max_size=40))
 def test_reading_more_often_changes_nothing(one: Rule, steps: list[tuple[int, int | None]], splits: list[int]) -> None:
     often = []

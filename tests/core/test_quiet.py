@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gpu_tui.core.quiet import Quiet, see
@@ -42,11 +42,11 @@ def test_a_gpu_that_comes_in_later_begins_anew() -> None:
     assert see(quiet, 9.0, {"0": 1000, "1": 5}).lasted_s == 0
 
 
+@example([0, 1, 64, 1])
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=40))
 def test_no_stretch_that_is_called_quiet_holds_a_move(free: list[int]) -> None:
     lasted = int(after(*free).lasted_s)
     stretch = free[len(free) - 1 - lasted :]
     assert max(stretch) - min(stretch) < 64
-    if lasted + 1 < len(free):
-        longer = free[len(free) - 2 - lasted :]
-        assert max(longer) - min(longer) >= 64 or lasted == 0
+    before = free[: len(free) - lasted]
+    assert len(before) == 1 or max(before) - min(before) >= 64, "it begins with a move, or with the first reading"
